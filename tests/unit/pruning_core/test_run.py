@@ -1,0 +1,168 @@
+"""Whole runs of the library on a tiny model: it learns, prunes exactly, repeats itself, and leaves the right files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from pruning_core import Progress, PruningResult, PruningSpec, prune
+from pruning_core.schedule import ScheduleError
+from pruning_core.tasks.text_classification import DataError, stratified_holdout
+from tests.tiny import reviews, save_tiny_model
+
+MATRICES_WEIGHTS = 2 * (4 * 32 * 32 + 2 * 32 * 64)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def spec(**changes: object) -> PruningSpec:
+    fields = {
+        "method": "movement",
+        "target_sparsity": 0.9,
+        "task": {"text": "text", "label": "label"},
+        "training": {"epochs": 6, "batch_size": 16, "learning_rate": 5e-3, "max_length": 32, "dense_baseline": False},
+    }
+    return PruningSpec.model_validate(fields | changes)
+
+
+def run(model_dir: Path, output: Path, a_spec: PruningSpec) -> PruningResult:
+    return prune(model_dir, reviews(480), a_spec, output, evaluation=reviews(200, seed=1))
+
+
+@pytest.mark.parametrize("method", ["movement", "magnitude"])
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_a_run_learns_and_ends_at_exactly_the_target(method: str, scope: str, model_dir: Path, tmp_path: Path) -> None:
+    result = run(model_dir, tmp_path, spec(method=method, pruning={"scope": scope}))
+    assert result.evaluation["accuracy"] > 0.9
+    assert sum(layer.kept for layer in result.layers) == round(0.1 * MATRICES_WEIGHTS)
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    names = [f"bert.{layer.name}.weight" for layer in result.layers]
+    assert sum(int((weights[name] != 0).sum()) for name in names) == round(0.1 * MATRICES_WEIGHTS)
+    if scope == "local":
+        assert all(abs(layer.kept - 0.1 * layer.total) <= 1 for layer in result.layers)
+
+
+def test_the_exported_directory_predicts_with_stock_transformers(model_dir: Path, tmp_path: Path) -> None:
+    run(model_dir, tmp_path, spec())
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    batch = tokenizer(["the film was superb", "the plot was dull and awful"], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        winners = model(**batch).logits.argmax(dim=-1).tolist()
+    assert [model.config.id2label[i] for i in winners] == ["positive", "negative"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(model_dir: Path, tmp_path: Path) -> None:
+    training = spec().training.model_dump()
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(model_dir, tmp_path / name, spec(training=training | {"epochs": 2, "seed": seed}))
+    first, again, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in "abc")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    training = spec().training.model_dump() | {"dense_baseline": True}
+    result = prune(
+        model_dir,
+        reviews(480),
+        spec(training=training),
+        tmp_path,
+        evaluation=reviews(200, seed=1),
+        on_progress=seen.append,
+        lineage_extra={"dataset": "words"},
+    )
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["dense_eval"] == result.dense_evaluation
+    assert report["eval"]["accuracy"] == result.evaluation["accuracy"]
+    assert report["density"]["prunable"] == pytest.approx(0.1, abs=1 / MATRICES_WEIGHTS)
+    assert report["data"] | {"labels": ["negative", "positive"], "train_rows": 480, "steps": 180} == report["data"]
+    assert report["bytes"]["dense"] == sum(path.stat().st_size for path in (tmp_path / "model").iterdir())
+    assert report["lineage"]["dataset"] == "words"
+    assert report["spec"]["training"]["seed"] == 42
+
+    assert [progress.phase for progress in seen].index("pruning") > 0
+    assert seen[-1].step == seen[-1].total_steps == 360
+    assert seen[-1].density == 0.1
+    names = {name for progress in seen for name in progress.metrics}
+    assert {"train/loss", "dense/train/loss", "eval/accuracy", "dense/eval/accuracy", "density"} <= names
+    densities = [progress.metrics["density"] for progress in seen if "density" in progress.metrics]
+    assert densities == sorted(densities, reverse=True)
+
+
+def test_the_curve_is_measured_with_the_mask_of_the_moment(model_dir: Path, tmp_path: Path) -> None:
+    """The last point of the curve is the final model's quality: nothing is pruned after it."""
+    seen: list[Progress] = []
+    training = spec().training.model_dump() | {"precision": "fp32"}
+    evaluation = reviews(200, seed=1)
+    result = prune(
+        model_dir, reviews(480), spec(training=training), tmp_path, evaluation=evaluation, on_progress=seen.append
+    )
+    last = [progress.metrics["eval/loss"] for progress in seen if "eval/loss" in progress.metrics][-1]
+    assert last == pytest.approx(result.evaluation["loss"], rel=1e-5)
+
+
+def test_pairs_are_learned_from_both_texts(model_dir: Path, tmp_path: Path) -> None:
+    table = reviews(600)
+    empty = pa.array(["the film"] * 600)
+    pairs = pa.table({"first": empty, "second": table["text"], "label": table["label"]})
+    task = {"text": "first", "text_pair": "second", "label": "label"}
+    result = prune(model_dir, pairs, spec(task=task), tmp_path)
+    assert result.evaluation["accuracy"] > 0.9
+    assert result.report["data"]["held_out"] is True  # type: ignore[index]  # the report is JSON data
+
+
+def test_embeddings_stay_as_pretrained_unless_asked(model_dir: Path, tmp_path: Path) -> None:
+    before = load_file(model_dir / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+    training = spec().training.model_dump() | {"epochs": 2}
+    for name, frozen in (("frozen", True), ("trained", False)):
+        run(model_dir, tmp_path / name, spec(training=training | {"freeze_embeddings": frozen}))
+        after = load_file(tmp_path / name / "model" / "model.safetensors")["bert.embeddings.word_embeddings.weight"]
+        assert torch.equal(before, after) is frozen
+
+
+def test_an_exception_from_the_callback_ends_the_run(model_dir: Path, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prune(model_dir, reviews(480), spec(), tmp_path, on_progress=stop)
+
+
+def test_a_run_too_short_to_prune_in_is_refused_before_training(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScheduleError, match="pruning window"):
+        prune(model_dir, reviews(64), spec(training={"epochs": 1}), tmp_path)
+
+
+def test_rows_that_do_not_fit_the_task_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    one_class = pa.table({"text": ["a"] * 50, "label": ["x"] * 50})
+    with pytest.raises(DataError, match="one class"):
+        prune(model_dir, one_class, spec(), tmp_path)
+    stranger = pa.table({"text": ["a"], "label": ["unheard"]})
+    with pytest.raises(DataError, match="unheard"):
+        prune(model_dir, reviews(480), spec(), tmp_path, evaluation=stranger, labels=["negative", "positive"])
+
+
+def test_the_hold_out_is_stratified_seeded_and_complete() -> None:
+    labels = np.repeat([0, 1, 2], [900, 90, 10])
+    train, held = stratified_holdout(labels, 0.1, seed=7)
+    assert sorted([*train.tolist(), *held.tolist()]) == list(range(1000))
+    assert np.bincount(labels[held]).tolist() == [90, 9, 1]
+    assert np.array_equal(held, stratified_holdout(labels, 0.1, seed=7)[1])
+    assert not np.array_equal(held, stratified_holdout(labels, 0.1, seed=8)[1])
+
+
+def test_a_class_of_one_row_stays_in_training() -> None:
+    train, held = stratified_holdout(np.array([0] * 20 + [1]), 0.9, seed=0)
+    assert 20 in train.tolist()
+    assert len(held) == 18
