@@ -1,0 +1,141 @@
+"""What the API and the workers share: tables, the job's states, leases, files and settings."""
+
+from store.artifacts import NewArtifact, get_artifact, list_artifacts
+from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
+from store.cancellation import request_cancel
+from store.claims import Claim, claim_next, queues_with_work
+from store.datasets import NewSplit, get_dataset, insert_dataset, list_datasets
+from store.documents import JsonObject, JsonValue
+from store.endings import (
+    JobError,
+    finish_cancelled,
+    finish_failed,
+    finish_succeeded,
+    release_crashed,
+    release_preempted,
+)
+from store.engine import DATABASE_AWAY, Database, ReadSession, WriteSession, open_database
+from store.errors import (
+    BlobAbandoned,
+    BlobCorrupt,
+    BlobError,
+    FenceLost,
+    IdempotencyConflict,
+    InvalidCursor,
+    NotFound,
+    StoreError,
+    TransitionRefused,
+)
+from store.events import add_event, events_after
+from store.fences import Fence
+from store.jobs import get_job, list_jobs
+from store.keys import Principal, Scope, authenticate, create_key, ensure_team
+from store.leases import LeaseAnswer, peek, renew
+from store.masks import NewLayer, layers_of
+from store.models import NewFile, get_model, insert_model, list_models
+from store.pages import Page, Sort
+from store.progress import MetricPoint, metrics_of, record_progress
+from store.recovery import ExpiredAttempt, requeue_expired
+from store.settings import Settings
+from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
+from store.submission import NewJob, Submitted, create_job
+from store.tables import (
+    Artifact,
+    Attempt,
+    Dataset,
+    DatasetSplit,
+    Event,
+    Job,
+    Key,
+    MaskLayer,
+    Metric,
+    Model,
+    ModelFile,
+    Team,
+)
+
+__all__ = [
+    "ACTIVE",
+    "ALLOWED",
+    "DATABASE_AWAY",
+    "TERMINAL",
+    "Artifact",
+    "Attempt",
+    "AttemptOutcome",
+    "BlobAbandoned",
+    "BlobCorrupt",
+    "BlobError",
+    "BlobRef",
+    "BlobStore",
+    "Claim",
+    "Database",
+    "DatabaseBlobStore",
+    "Dataset",
+    "DatasetSplit",
+    "Event",
+    "ExpiredAttempt",
+    "Fence",
+    "FenceLost",
+    "IdempotencyConflict",
+    "InvalidCursor",
+    "Job",
+    "JobError",
+    "JobStatus",
+    "JsonObject",
+    "JsonValue",
+    "Key",
+    "LeaseAnswer",
+    "MaskLayer",
+    "Metric",
+    "MetricPoint",
+    "Model",
+    "ModelFile",
+    "NewArtifact",
+    "NewFile",
+    "NewJob",
+    "NewLayer",
+    "NewSplit",
+    "NotFound",
+    "Page",
+    "Principal",
+    "ReadSession",
+    "Scope",
+    "Settings",
+    "Sort",
+    "StoreError",
+    "Submitted",
+    "Team",
+    "TransitionRefused",
+    "WriteSession",
+    "add_event",
+    "authenticate",
+    "claim_next",
+    "create_job",
+    "create_key",
+    "ensure_team",
+    "events_after",
+    "finish_cancelled",
+    "finish_failed",
+    "finish_succeeded",
+    "get_artifact",
+    "get_dataset",
+    "get_job",
+    "get_model",
+    "insert_dataset",
+    "insert_model",
+    "layers_of",
+    "list_artifacts",
+    "list_datasets",
+    "list_jobs",
+    "list_models",
+    "metrics_of",
+    "open_database",
+    "peek",
+    "queues_with_work",
+    "record_progress",
+    "release_crashed",
+    "release_preempted",
+    "renew",
+    "request_cancel",
+    "requeue_expired",
+]

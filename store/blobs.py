@@ -1,0 +1,180 @@
+"""Files in the database: streamed in chunks, compressed where it helps, stored once per content."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import zstandard
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from store.clock import db_now
+from store.engine import Database, WriteSession
+from store.errors import BlobAbandoned, BlobCorrupt, NotFound
+from store.ids import new_id
+from store.tables import Blob, BlobChunk
+
+CHUNK_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """A stored file: where it is and what it is."""
+
+    id: str
+    sha256: str
+    size: int
+
+
+class BlobStore(Protocol):
+    """Where files are kept. A file is never in memory as a whole, and never stored twice."""
+
+    def write(self, stream: Iterable[bytes]) -> BlobRef:
+        """Store a file that comes in pieces of any size. If the stream fails, nothing is published."""
+
+    def read(self, blob_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` up to, but without, `end`; both are cut to the file's size.
+
+        A read of the whole file is checked against its sha256 before the last piece is yielded.
+
+        Raises:
+            NotFound: There is no such blob.
+            BlobCorrupt: The bytes are not those that were written.
+        """
+
+    def sweep_staged(self, older_than_s: float) -> int:
+        """Delete uploads that were begun, never finished, and not written to for so many seconds; say how many."""
+
+
+class DatabaseBlobStore:
+    """Keeps files as rows. Each chunk has a session of its own, so that no transaction lasts as long as a transfer."""
+
+    def __init__(self, database: Database, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._database = database
+        self._chunk_bytes = chunk_bytes
+
+    def write(self, stream: Iterable[bytes]) -> BlobRef:
+        """Store a file; see `BlobStore.write`."""
+        blob_id = new_id("blob")
+        with self._database.write() as session:
+            session.execute(insert(Blob).values(id=blob_id, chunk_bytes=self._chunk_bytes))
+        digest = hashlib.sha256()
+        size = 0
+        for position, chunk in enumerate(_rechunked(stream, self._chunk_bytes)):
+            digest.update(chunk)
+            size += len(chunk)
+            codec, data = _encoded(chunk)
+            with self._database.write() as session:
+                _touch(session, blob_id, size)
+                session.execute(insert(BlobChunk).values(blob_id=blob_id, position=position, codec=codec, data=data))
+        return self._publish(blob_id, digest.hexdigest(), size)
+
+    def read(self, blob_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield a file's bytes; see `BlobStore.read`."""
+        with self._database.read() as session:
+            blob = session.scalar(select(Blob).where(Blob.id == blob_id, Blob.sha256.is_not(None)))
+        if blob is None:
+            raise NotFound("blob", blob_id)
+        end = blob.size if end is None else min(end, blob.size)
+        if start > 0 or end < blob.size:
+            yield from self._slices(blob, start, end)
+            return
+        digest = hashlib.sha256()
+        # The last piece is held back until the digest is known, so that a reader of damaged bytes never sees the end.
+        held = b""
+        for piece in self._slices(blob, 0, end):
+            digest.update(piece)
+            if held:
+                yield held
+            held = piece
+        if digest.hexdigest() != blob.sha256:
+            raise BlobCorrupt(blob_id, "its sha256 is another one")
+        if held:
+            yield held
+
+    def sweep_staged(self, older_than_s: float) -> int:
+        """Delete abandoned uploads; see `BlobStore.sweep_staged`."""
+        with self._database.write() as session:
+            swept = session.scalars(
+                delete(Blob)
+                .where(Blob.sha256.is_(None), Blob.touched_at < db_now(-older_than_s))
+                .returning(Blob.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+        return len(swept)
+
+    def _slices(self, blob: Blob, start: int, end: int) -> Iterator[bytes]:
+        position = start // blob.chunk_bytes
+        while (offset := position * blob.chunk_bytes) < end:
+            with self._database.read() as session:
+                chunk = session.get(BlobChunk, (blob.id, position))
+            if chunk is None:
+                raise BlobCorrupt(blob.id, f"chunk {position} is missing")
+            data = _decoded(chunk, min(blob.chunk_bytes, blob.size - offset))
+            yield data[max(start - offset, 0) : end - offset]
+            position += 1
+
+    def _publish(self, blob_id: str, sha256: str, size: int) -> BlobRef:
+        """Give a staged blob its name, or drop it for one that has the name already."""
+        try:
+            with self._database.write() as session:
+                if (first := _published(session, sha256)) is None:
+                    _touch(session, blob_id, size, sha256=sha256)
+                    return BlobRef(blob_id, sha256, size)
+                session.execute(delete(Blob).where(Blob.id == blob_id))
+        except IntegrityError:
+            # Another upload of the same content was published between our look and our write.
+            with self._database.write() as session:
+                first = _published(session, sha256)
+                session.execute(delete(Blob).where(Blob.id == blob_id))
+            if first is None:
+                raise
+        return BlobRef(first, sha256, size)
+
+
+def _published(session: WriteSession, sha256: str) -> str | None:
+    return session.scalar(select(Blob.id).where(Blob.sha256 == sha256))
+
+
+def _touch(session: WriteSession, blob_id: str, size: int, **columns: str) -> None:
+    """Show that an upload is alive."""
+    touched = session.scalar(
+        update(Blob)
+        .where(Blob.id == blob_id, Blob.sha256.is_(None))
+        .values(size=size, touched_at=db_now(), **columns)
+        .returning(Blob.id)
+        .execution_options(synchronize_session=False)
+    )
+    if touched is None:
+        raise BlobAbandoned(blob_id)
+
+
+def _rechunked(stream: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
+    """Cut a stream of pieces of any size into chunks of one size; only the last may be shorter."""
+    buffer = bytearray()
+    for piece in stream:
+        buffer += piece
+        while len(buffer) >= chunk_bytes:
+            yield bytes(buffer[:chunk_bytes])
+            del buffer[:chunk_bytes]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _encoded(chunk: bytes) -> tuple[str, bytes]:
+    """Compress a chunk if that makes it smaller. Level 1: a sparse model shrinks to 1/13 of its size, at disk speed."""
+    packed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(chunk)
+    return ("zstd", packed) if len(packed) < len(chunk) else ("raw", chunk)
+
+
+def _decoded(chunk: BlobChunk, size: int) -> bytes:
+    data = chunk.data
+    if chunk.codec == "zstd":
+        try:
+            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+        except zstandard.ZstdError as error:
+            raise BlobCorrupt(chunk.blob_id, f"chunk {chunk.position}: {error}") from error
+    if len(data) != size:
+        raise BlobCorrupt(chunk.blob_id, f"chunk {chunk.position} has {len(data)} bytes instead of {size}")
+    return data

@@ -1,0 +1,80 @@
+"""Everything the store refuses, as one tree. An exception's docstring says what it means.
+
+StoreError
+├── NotFound                no such row, or another team's
+├── TransitionRefused       the job's state forbids what was asked
+├── IdempotencyConflict     the key was used for another body
+├── InvalidCursor           the page cursor is not one we gave
+├── FenceLost               the attempt no longer owns its job
+└── BlobError
+    ├── BlobCorrupt         the stored bytes are not the bytes that were written
+    └── BlobAbandoned       the upload was swept away while it went on
+"""
+
+
+class StoreError(Exception):
+    """The base of everything the store refuses."""
+
+
+class NotFound(StoreError):
+    """There is no such row, or it belongs to another team: the two cannot be told apart from outside."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        super().__init__(f"There is no {kind} {id_!r}. Check the id, and that the key belongs to the same team.")
+        self.kind = kind
+        self.id = id_
+
+
+class TransitionRefused(StoreError):
+    """The job's state forbids what was asked of it."""
+
+    def __init__(self, job_id: str, verb: str, status: str) -> None:
+        super().__init__(f"Job {job_id} is {status}: it cannot {verb} any more.")
+        self.job_id = job_id
+        self.status = status
+
+
+class IdempotencyConflict(StoreError):
+    """The idempotency key was used within 24 hours for another body."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"Idempotency-Key {key!r} was used for another request. Send the same body again, or choose a new key."
+        )
+        self.key = key
+
+
+class InvalidCursor(StoreError):
+    """The page cursor is not one that this listing gave out."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor: not a cursor of this listing. Use next_cursor as it was given, with the same sort.")
+
+
+class FenceLost(StoreError):
+    """The attempt no longer owns its job: whoever holds it is a zombie and must stop."""
+
+    def __init__(self, job_id: str, attempt: int) -> None:
+        super().__init__(f"Attempt {attempt} no longer owns job {job_id}: stop its trainer and write nothing more.")
+        self.job_id = job_id
+        self.attempt = attempt
+
+
+class BlobError(StoreError):
+    """A blob could not be written or read."""
+
+
+class BlobCorrupt(BlobError):
+    """The stored bytes are not the bytes that were written."""
+
+    def __init__(self, blob_id: str, why: str) -> None:
+        super().__init__(f"Blob {blob_id} is damaged ({why}). Restore it from a backup or upload the file again.")
+        self.blob_id = blob_id
+
+
+class BlobAbandoned(BlobError):
+    """The upload was swept away as abandoned while it went on."""
+
+    def __init__(self, blob_id: str) -> None:
+        super().__init__(f"The upload of blob {blob_id} paused for too long and was swept away. Start it again.")
+        self.blob_id = blob_id

@@ -1,0 +1,50 @@
+"""Leases: how an owner shows that it lives, and how it learns that it must stop."""
+
+from enum import StrEnum
+
+from sqlalchemy import select, update
+
+from store.clock import db_now
+from store.engine import ReadSession, WriteSession
+from store.fences import Fence
+from store.states import JobStatus
+from store.tables import Attempt, Job
+
+
+class LeaseAnswer(StrEnum):
+    """What the database answers to an attempt that shows up."""
+
+    KEEP = "keep"  # go on
+    CANCEL = "cancel"  # a cancel was requested: stop the trainer, then `finish_cancelled`
+    TIMED_OUT = "timed_out"  # max_runtime_s is used up: stop the trainer, then `finish_failed`
+    LOST = "lost"  # the job is another's now: kill the trainer and write nothing
+
+
+def renew(session: WriteSession, fence: Fence, lease_s: float) -> LeaseAnswer:
+    """Extend the lease of a live attempt from now, and say what its owner should do.
+
+    A lease that has run out may still be renewed as long as nobody has taken the job away: a worker that was cut off
+    for a while then simply goes on. The lease is extended for CANCEL and TIMED_OUT too, to leave time to stop.
+    """
+    renewed = session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt, Attempt.ended_at.is_(None))
+        .values(heartbeat_at=db_now(), lease_expires_at=db_now(lease_s))
+        .returning(Attempt.number)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    return LeaseAnswer.LOST if renewed is None else peek(session, fence)
+
+
+def peek(session: ReadSession, fence: Fence) -> LeaseAnswer:
+    """Say what an attempt's owner should do, without renewing: cheap enough for every second."""
+    row = session.execute(
+        select(Job.status, (Attempt.deadline_at <= db_now()).label("timed_out"))
+        .join(Attempt, Attempt.job_id == Job.id)
+        .where(Job.id == fence.job_id, Attempt.number == fence.attempt, Attempt.ended_at.is_(None))
+    ).one_or_none()
+    if row is None:
+        return LeaseAnswer.LOST
+    if row.status is JobStatus.CANCELLING:
+        return LeaseAnswer.CANCEL
+    return LeaseAnswer.TIMED_OUT if row.timed_out else LeaseAnswer.KEEP

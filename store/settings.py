@@ -1,0 +1,54 @@
+"""What an operator may set, read from the environment: SECATEUR_DATABASE_URL and its siblings."""
+
+import socket
+import tempfile
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """The settings of every Secateur process; each is an environment variable with the prefix SECATEUR_."""
+
+    model_config = SettingsConfigDict(env_prefix="SECATEUR_", extra="ignore")
+
+    database_url: str = Field(
+        "sqlite:///secateur.db",
+        description="Where everything is kept: sqlite:///path/to/file.db or postgresql://user:password@host/name.",
+    )
+    broker_url: str = Field(
+        "redis://localhost:6379/0",
+        description="The Redis or Valkey server whose messages wake workers. Nothing is lost when it is.",
+    )
+    max_dataset_bytes: int = Field(
+        256 * 2**20, gt=0, description="The largest accepted upload of one dataset, all its splits together, in bytes."
+    )
+    max_model_bytes: int = Field(
+        4 * 2**30, gt=0, description="The largest accepted upload of one model, all its files together, in bytes."
+    )
+    lease_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a worker owns a job without a word, in seconds, before it is given to another.",
+    )
+    renew_s: float = Field(
+        15.0, gt=0, description="How often a worker renews its lease, in seconds. Keep it well below the lease."
+    )
+    poll_s: float = Field(
+        1.0, gt=0, description="How often a worker looks at its trainer and for a cancel request, in seconds."
+    )
+    reconcile_s: float = Field(
+        15.0, gt=0, description="How often the reconciler looks for lapsed leases and rings waiting queues, in seconds."
+    )
+    stop_grace_s: float = Field(
+        30.0, ge=0, description="How long a trainer may take to stop when asked, in seconds, before it is killed."
+    )
+    scratch_dir: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / "secateur",
+        description="Where a worker unpacks a job's model and data and writes its output before it is uploaded.",
+    )
+    worker_name: str = Field(
+        default_factory=socket.gethostname,
+        description="How this worker signs its attempts. Defaults to the host's name.",
+    )

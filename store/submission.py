@@ -1,0 +1,121 @@
+"""Submits jobs, once per idempotency key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from store.clock import db_now
+from store.documents import JsonObject
+from store.doorbell import DEFAULT_QUEUE
+from store.engine import WriteSession
+from store.errors import IdempotencyConflict
+from store.events import write_event
+from store.ids import new_id
+from store.jobs import get_job
+from store.states import JobStatus
+from store.tables import IdempotencyKey, Job
+from store.upserts import insert_into
+
+_KEY_LIFE_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A validated submission, ready to be stored."""
+
+    method: str
+    target_sparsity: float
+    spec: JsonObject
+    dataset_id: str | None = None
+    model_id: str | None = None
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    queue: str = DEFAULT_QUEUE
+    warnings: Sequence[str] = ()
+    total_steps: int | None = None
+    max_attempts: int = 3
+    max_runtime_s: float = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A stored job, and whether an earlier request with the same key had stored it."""
+
+    job: Job
+    replayed: bool
+
+
+def create_job(
+    session: WriteSession,
+    team_id: str,
+    new: NewJob,
+    *,
+    idempotency_key: str | None = None,
+    body_sha256: str = "",
+) -> Submitted:
+    """Queue a job with its first event, or return the job that the same request queued before.
+
+    Args:
+        session: Committed by its owner; ring the queue after that.
+        team_id: Whose job.
+        new: The job.
+        idempotency_key: The client's key, if it sent one; good for 24 hours.
+        body_sha256: The digest of the request's body, which tells a repeated request from another.
+
+    Raises:
+        IdempotencyConflict: The key was used for another body.
+    """
+    job_id = new_id("job")
+    if idempotency_key is not None:
+        first = _take_key(session, team_id, idempotency_key, body_sha256, job_id)
+        if first != job_id:
+            return Submitted(get_job(session, team_id, first), replayed=True)
+    job = Job(
+        id=job_id,
+        team_id=team_id,
+        name=new.name,
+        tags=new.tags,
+        priority=new.priority,
+        queue=new.queue,
+        status=JobStatus.QUEUED,
+        method=new.method,
+        target_sparsity=new.target_sparsity,
+        spec=new.spec,
+        warnings=new.warnings,
+        dataset_id=new.dataset_id,
+        model_id=new.model_id,
+        max_attempts=new.max_attempts,
+        max_runtime_s=new.max_runtime_s,
+        total_steps=new.total_steps,
+        event_seq=1,
+    )
+    session.add(job)
+    session.flush()
+    write_event(session, job_id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED})
+    return Submitted(job, replayed=False)
+
+
+def _take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, job_id: str) -> str:
+    """Take the key for a job, or return the job that has it. Of two requests at once, the second waits here."""
+    row = insert_into(session, IdempotencyKey).values(
+        team_id=team_id, key=key, body_sha256=body_sha256, job_id=job_id, created_at=db_now()
+    )
+    taken = session.scalar(
+        row.on_conflict_do_update(
+            index_elements=[IdempotencyKey.team_id, IdempotencyKey.key],
+            set_={"body_sha256": body_sha256, "job_id": job_id, "created_at": db_now()},
+            where=IdempotencyKey.created_at < db_now(-_KEY_LIFE_S),
+        ).returning(IdempotencyKey.job_id)
+    )
+    if taken is not None:
+        return job_id
+    first_job, first_body = session.execute(
+        select(IdempotencyKey.job_id, IdempotencyKey.body_sha256).where(
+            IdempotencyKey.team_id == team_id, IdempotencyKey.key == key
+        )
+    ).one()
+    if first_body != body_sha256:
+        raise IdempotencyConflict(key)
+    return first_job

@@ -1,0 +1,27 @@
+"""The tables, as SQLAlchemy classes."""
+
+from store.tables.base import Base
+from store.tables.blobs import Blob, BlobChunk
+from store.tables.inputs import Dataset, DatasetSplit, Model, ModelFile
+from store.tables.jobs import Attempt, Event, IdempotencyKey, Job
+from store.tables.outputs import Artifact, MaskLayer, Metric
+from store.tables.tenants import Key, Team
+
+__all__ = [
+    "Artifact",
+    "Attempt",
+    "Base",
+    "Blob",
+    "BlobChunk",
+    "Dataset",
+    "DatasetSplit",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "Key",
+    "MaskLayer",
+    "Metric",
+    "Model",
+    "ModelFile",
+    "Team",
+]

@@ -1,0 +1,34 @@
+"""Teams own everything; keys speak for teams."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from store.documents import JsonDocument
+from store.tables.base import Base, Written
+
+
+class Team(Base):
+    """A team: the tenant that owns datasets, models and jobs."""
+
+    __tablename__ = "team"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[Written]
+
+
+class Key(Base):
+    """An API key. Only a hash of its secret is kept."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    team_id: Mapped[str] = mapped_column(ForeignKey("team.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(JsonDocument)
+    secret_hash: Mapped[str]
+    created_at: Mapped[Written]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]

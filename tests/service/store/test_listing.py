@@ -1,0 +1,76 @@
+"""Lists of jobs: filtered, in order, page by page."""
+
+import pytest
+
+from store import Database, InvalidCursor, NewJob, Sort, create_job, ensure_team, list_jobs, request_cancel
+
+
+@pytest.fixture
+def ids(database: Database, team: str) -> list[str]:
+    """Seven jobs, oldest first; the others' job is not among them."""
+    with database.write() as session:
+        create_job(session, ensure_team(session, "others").id, _new(0))
+    made = []
+    for number in range(7):
+        with database.write() as session:
+            made.append(create_job(session, team, _new(number)).job.id)
+    return made
+
+
+def _new(number: int) -> NewJob:
+    return NewJob(
+        method=("movement", "magnitude")[number % 2],
+        target_sparsity=0.5,
+        spec={},
+        name=f"Run_{number}%" if number else None,
+        tags={"n": str(number), 'odd "key"': "x' OR 1=1"},
+    )
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+def test_the_pages_hold_every_job_once_in_order(database: Database, team: str, ids: list[str], sort: Sort) -> None:
+    seen: list[str] = []
+    cursor = None
+    with database.read() as session:
+        for _ in range(3):
+            page = list_jobs(session, team, sort=sort, limit=3, cursor=cursor)
+            seen += [job.id for job in page.data]
+            cursor = page.next_cursor
+    assert cursor is None
+    assert seen == (ids if sort == "created_at" else ids[::-1])
+
+
+def test_a_job_submitted_meanwhile_shifts_no_page(database: Database, team: str, ids: list[str]) -> None:
+    with database.read() as session:
+        first = list_jobs(session, team, limit=3)
+    with database.write() as session:
+        create_job(session, team, _new(9))
+    with database.read() as session:
+        second = list_jobs(session, team, limit=3, cursor=first.next_cursor)
+    assert [job.id for job in [*first.data, *second.data]] == ids[:0:-1]
+
+
+def test_jobs_are_filtered(database: Database, team: str, ids: list[str]) -> None:
+    with database.write() as writing:
+        cancelled = request_cancel(writing, team, ids[2])
+    with database.read() as session:
+
+        def found(**filters: object) -> list[str]:
+            return [job.id for job in list_jobs(session, team, sort="created_at", **filters).data]  # type: ignore[arg-type]  # one filter of any kind
+
+        assert found(status=cancelled.status) == [ids[2]]
+        assert found(method="magnitude") == ids[1::2]
+        assert found(tag=("n", "3")) == [ids[3]]
+        assert found(tag=("n", "nothing")) == []
+        assert found(tag=('odd "key"', "x' OR 1=1")) == ids
+        assert found(q="run_5%") == [ids[5]]
+        assert found(q="%") == ids[1:]
+        assert found(q=ids[4][-12:].upper()) == [ids[4]]
+
+
+def test_a_cursor_of_another_order_is_refused(database: Database, team: str, ids: list[str]) -> None:
+    assert ids
+    with database.read() as session:
+        cursor = list_jobs(session, team, limit=3).next_cursor
+        with pytest.raises(InvalidCursor):
+            list_jobs(session, team, limit=3, sort="created_at", cursor=cursor)
