@@ -1,0 +1,68 @@
+"""Publishing a finished run: files to the blob store, then result, artifacts and the job's end in one transaction."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from pruning_core import PruningResult
+from store import (
+    BlobRef,
+    Database,
+    DatabaseBlobStore,
+    Fence,
+    JobStatus,
+    NewArtifact,
+    NewLayer,
+    finish_succeeded,
+)
+
+_PIECE_BYTES = 4 * 2**20
+_MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".html": "text/html"}
+_BINARY = "application/octet-stream"
+
+
+def publish(database: Database, fence: Fence, result: PruningResult, output: Path) -> JobStatus:
+    """Upload every file of `output` and end the job.
+
+    Until the last transaction the files are unreferenced blobs: nobody sees half a result, and a zombie's upload
+    changes nothing.
+
+    Returns:
+        `succeeded`, or `cancelled` if a cancel was requested first.
+
+    Raises:
+        FenceLost: the attempt no longer owns the job.
+    """
+    blobs = DatabaseBlobStore(database)
+    artifacts = []
+    for path in sorted(p for p in output.rglob("*") if p.is_file()):
+        name = path.relative_to(output).as_posix()
+        reference: BlobRef = blobs.write(_pieces(path))
+        artifacts.append(NewArtifact(name, _kind(name), _MEDIA_TYPES.get(path.suffix, _BINARY), reference))
+    layers = [NewLayer(layer.name, layer.shape, layer.kept, layer.total) for layer in result.layers]
+    sizes = result.report["bytes"]
+    assert isinstance(sizes, dict)
+    with database.write() as session:
+        return finish_succeeded(
+            session,
+            fence,
+            result={
+                "eval": dict(result.evaluation),
+                "dense_eval": None if result.dense_evaluation is None else dict(result.dense_evaluation),
+                "density": asdict(result.density),
+                "bytes": {"dense": sizes["dense"], "masks": sizes["masks"], "packed": None},
+            },
+            artifacts=artifacts,
+            layers=layers,
+        )
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+def _kind(name: str) -> str:
+    """What an artifact is: `model`, `masks` or `report`."""
+    return Path(name).parts[0].split(".")[0]

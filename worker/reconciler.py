@@ -1,0 +1,64 @@
+"""The reconciler: takes back jobs whose worker fell silent, rings queues that have work, clears abandoned uploads.
+
+Any number may run: every action is a conditional update. Start it with `python -m worker.reconciler`.
+"""
+
+import argparse
+import signal
+import threading
+
+import structlog
+
+from store import DATABASE_AWAY, Database, DatabaseBlobStore, Settings, open_database, queues_with_work, requeue_expired
+from store.doorbell import EXPIRES_S
+from worker.app import work
+
+log = structlog.get_logger(__name__)
+
+#: Chunks of an upload that was never finished are kept this long; the longest honest upload is far shorter.
+_ABANDONED_AFTER_S = 6 * 3600.0
+
+
+def reconcile(database: Database) -> None:
+    """One round."""
+    with database.write() as session:
+        expired = requeue_expired(session)
+    for attempt in expired:
+        log.warning("lease_lapsed", job=attempt.fence.job_id, attempt=attempt.fence.attempt, status=attempt.status)
+    with database.read() as session:
+        queues = queues_with_work(session)
+    for queue in queues:
+        _ring(queue)
+    DatabaseBlobStore(database).sweep_staged(_ABANDONED_AFTER_S)
+
+
+def _ring(queue: str) -> None:
+    try:
+        work.apply_async(args=(queue,), queue=queue, expires=EXPIRES_S, retry=False)
+    except Exception as error:  # noqa: BLE001 - kombu lets each transport's own errors through; the next round rings again
+        log.warning("ring_failed", queue=queue, error=str(error))
+
+
+def main() -> None:
+    """Reconcile until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m worker.reconciler", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="do one round and exit")
+    once = parser.parse_args().once
+    settings = Settings()
+    database = open_database(settings.database_url)
+    stop = threading.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, lambda signum, frame: stop.set())
+    while not stop.is_set():
+        try:
+            reconcile(database)
+        except DATABASE_AWAY as error:
+            log.warning("database_away", error=str(error.__cause__ or error))
+        if once:
+            break
+        stop.wait(settings.reconcile_s)
+    database.close()
+
+
+if __name__ == "__main__":
+    main()
