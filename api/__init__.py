@@ -1,0 +1,1 @@
+"""The HTTP service: one folder per resource, thin routers, problems as JSON."""

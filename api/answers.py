@@ -1,0 +1,135 @@
+"""How exceptions become answers: one handler for each family, all of them problem+json."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from starlette.exceptions import HTTPException
+
+from api import problems
+from api.problems import FieldError, Problem, ProblemDocument
+from store.engine import DATABASE_AWAY
+from store.errors import BlobAbandoned, IdempotencyConflict, InvalidCursor, NotFound, StoreError, TransitionRefused
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def internal() -> Problem:
+    """What the outside hears of our own faults: nothing but how to report them."""
+    return Problem(
+        "Something went wrong on our side. Try again; if it stays, give the operator the request_id of this answer."
+    )
+
+
+def problem_response(problem: Problem, request: Request) -> Response:
+    """The answer for a problem."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    body = problems.document(problem, instance=request.url.path, request_id=request_id)
+    return _response(body, problem.headers)
+
+
+def _response(body: ProblemDocument, headers: Mapping[str, str]) -> Response:
+    return Response(
+        body.model_dump_json(exclude_none=True),
+        status_code=body.status,
+        media_type=problems.MEDIA_TYPE,
+        headers=dict(headers),
+    )
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error, request)
+
+
+async def _on_store_error(request: Request, error: Exception) -> Response:
+    return problem_response(_of_store(error), request)
+
+
+def _of_store(error: Exception) -> Problem:
+    """What a refusal of the store is to the outside."""
+    match error:
+        case NotFound():
+            return problems.Missing(str(error))
+        case TransitionRefused():
+            return problems.StateForbids(str(error))
+        case IdempotencyConflict():
+            return problems.Invalid([FieldError("/header/Idempotency-Key", str(error))])
+        case InvalidCursor():
+            return problems.Invalid([FieldError("/query/cursor", str(error))])
+        case BlobAbandoned():
+            return problems.Unavailable(str(error), retry_after_s=1)
+        case _:
+            log.error("store_error", error=str(error), kind=type(error).__name__)
+            return internal()
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: unknown routes, and methods that a route does not have."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    headers = error.headers or {}
+    detail = str(error.detail)
+    if status is HTTPStatus.NOT_FOUND:
+        detail = f"There is nothing at {request.url.path}. See /docs for what there is."
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = (
+            f"{request.method} is not possible on {request.url.path}; use {headers.get('Allow', 'another method')}."
+        )
+    body = ProblemDocument(
+        type=problems.TYPE_PREFIX + status.phrase.lower().replace(" ", "-"),
+        title=status.phrase,
+        status=status.value,
+        detail=detail,
+        instance=request.url.path,
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+    )
+    return _response(body, headers)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    """Query, path and header parameters that do not fit their declared types."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(problems.pointer(*found["loc"]), f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}.")
+        for found in error.errors()
+    ]
+    return problem_response(problems.Invalid(errors), request)
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    # The driver's own words hold statements and addresses: they belong into the log, not into the answer.
+    log.warning("database_error", error=str(error).partition("\n")[0], kind=type(error).__name__)
+    if isinstance(error, DBAPIError) and schema_is_missing(error):
+        detail = "The database's schema is behind this version. The operator runs: python -m store.migrate"
+    elif isinstance(error, ProgrammingError):
+        return problem_response(internal(), request)
+    else:
+        detail = "The database does not answer right now. Try again in a moment."
+    return problem_response(problems.Unavailable(detail), request)
+
+
+def schema_is_missing(error: DBAPIError) -> bool:
+    """Whether a statement failed because a table or column is not there yet."""
+    words = str(error.orig)
+    return "no such table" in words or "no such column" in words or type(error.orig).__name__.startswith("Undefined")
+
+
+def install(app: FastAPI) -> None:
+    """Give the app its handlers; whatever has none is caught and logged by `api.logs`."""
+    handlers: list[tuple[type[Exception], Handler]] = [
+        (Problem, _on_problem),
+        (StoreError, _on_store_error),
+        (HTTPException, _on_http_exception),
+        (RequestValidationError, _on_validation_error),
+        (ProgrammingError, _on_database_error),
+        *((kind, _on_database_error) for kind in DATABASE_AWAY),
+    ]
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)

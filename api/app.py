@@ -1,0 +1,60 @@
+"""The HTTP service, put together: `uvicorn api.app:create_app --factory`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from api import answers, documentation, health, logs, methods
+from api.bell import Bell
+from api.datasets import endpoints as datasets
+from api.dependencies import Services
+from api.jobs import endpoints as jobs
+from api.jobs.spec import JobSpec
+from api.models import endpoints as models
+from store import DatabaseBlobStore, Settings, open_database
+
+_ABOUT = """Submit a model, a dataset, a method and a target sparsity; poll; download a checkpoint that stock
+`transformers` loads. Errors are RFC 9457 problems: each says what is wrong, where, and what to do."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the service; it starts whether or not database and broker are there yet.
+
+    Args:
+        settings: default: from the environment, `SECATEUR_…`.
+    """
+    settings = settings or Settings()
+    logs.configure()
+    database = open_database(settings.database_url)
+    services = Services(settings, database, DatabaseBlobStore(database), Bell(settings.broker_url))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.bell.close()
+        database.close()
+
+    app = FastAPI(
+        title="Secateur",
+        description=_ABOUT,
+        version=_version(),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.add_middleware(logs.RequestLog)
+    for router in (jobs.router, datasets.router, models.router, methods.router, health.router):
+        app.include_router(router)
+    answers.install(app)
+    documentation.install(app, JobSpec)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("secateur")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

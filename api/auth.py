@@ -1,0 +1,50 @@
+"""Who is calling: bearer keys, their teams and scopes."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.dependencies import Here
+from api.problems import ScopeMissing, Unauthenticated
+from store.keys import Principal, authenticate
+
+Scope = Literal["read", "submit", "admin"]
+
+_bearer = HTTPBearer(
+    auto_error=False, description="An API key, `sec_…`. Scopes: `read`, `submit`; `admin` may do everything."
+)
+
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def caller(here: Here, credentials: Credentials) -> Principal:
+    """The team and scopes behind the request's key.
+
+    Raises:
+        Unauthenticated: There is no key, or it is unknown, expired or revoked; which of them is not told.
+    """
+    if credentials is None or not credentials.credentials:
+        raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
+    with here.database.read() as session:
+        principal = authenticate(session, credentials.credentials)
+    if principal is None:
+        raise Unauthenticated("This key is not valid: unknown, expired or revoked. Ask an administrator for a new one.")
+    return principal
+
+
+def needs(scope: Scope) -> Callable[[Principal], Principal]:
+    """A dependency that lets callers with a scope through; `admin` has every scope."""
+
+    def check(principal: Annotated[Principal, Depends(caller)]) -> Principal:
+        if not {scope, "admin"} & set(principal.scopes):
+            held = ", ".join(sorted(principal.scopes)) or "none"
+            raise ScopeMissing(f"This needs a key with scope '{scope}'; yours has: {held}.")
+        return principal
+
+    return check
+
+
+Reader = Annotated[Principal, Depends(needs("read"))]
+Submitter = Annotated[Principal, Depends(needs("submit"))]

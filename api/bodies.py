@@ -1,0 +1,127 @@
+"""Reads JSON request bodies: bounded, exact about what is wrong, and free of what no database can hold."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, NoReturn, cast
+
+from fastapi import Depends, Request
+from pydantic import AfterValidator
+
+from api.problems import FieldError, Invalid, MalformedRequest, TooLarge, WrongMediaType, pointer
+from store.documents import JsonObject, JsonValue
+
+MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Body:
+    """A JSON object as the client sent it."""
+
+    document: JsonObject
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what it says: spaces and the order of fields change nothing."""
+        canonical = json.dumps(self.document, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+async def json_body(request: Request) -> Body:
+    """Read the request's JSON object.
+
+    Raises:
+        WrongMediaType: It does not say that it is JSON.
+        TooLarge: It is over 1 MiB.
+        MalformedRequest: It is not JSON; the problem names line and column.
+        Invalid: It is JSON, but no object, or holds text that cannot be stored.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise WrongMediaType(f"Send JSON with `Content-Type: application/json`, not {media_type or 'nothing'!r}.")
+    document = parse(await _bounded(request))
+    if not isinstance(document, Mapping):
+        raise Invalid([FieldError("", "The body must be a JSON object: {…}.")])
+    if errors := list(unstorable(document)):
+        raise Invalid(errors)
+    return Body(document)
+
+
+JsonBody = Annotated[Body, Depends(json_body)]
+
+
+async def _bounded(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise TooLarge(f"The JSON body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
+    return bytes(body)
+
+
+def parse(raw: bytes) -> JsonValue:
+    """Parse strict JSON: no NaN, no Infinity, no field twice.
+
+    Raises:
+        MalformedRequest: It is not JSON; the problem names line and column where there are any.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MalformedRequest(f"The body is not UTF-8 at byte {error.start}. Send JSON encoded as UTF-8.") from error
+    try:
+        return cast(JsonValue, json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates))
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
+    except RecursionError as error:
+        raise MalformedRequest("The body nests too deeply to be read. Flatten it.") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise MalformedRequest(f"The body is not usable JSON: {error}.") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise MalformedRequest(f"The body is not JSON: {name} is not a JSON number.")
+
+
+def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedRequest(f"The body names the field {twice!r} twice in one object. Keep one of them.")
+    return found
+
+
+def unstorable(value: JsonValue, path: tuple[str | int, ...] = ()) -> Iterator[FieldError]:
+    """Text with NUL characters or lone surrogates, which is valid JSON and no text."""
+    if isinstance(value, str):
+        if not is_storable(value):
+            place = pointer(*(str(part).encode("utf-8", "replace").decode() for part in path))
+            yield FieldError(place, "This text holds a NUL character or half a character. Remove it.")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from unstorable(name, path)
+            yield from unstorable(item, (*path, name))
+    elif isinstance(value, Sequence):
+        for index, item in enumerate(value):
+            yield from unstorable(item, (*path, index))
+
+
+def is_storable(text: str) -> bool:
+    """Whether both databases can hold a text."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("must not hold NUL characters")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_storable)]
+"""A query parameter that is compared with stored text."""

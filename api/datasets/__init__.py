@@ -1,0 +1,1 @@
+"""Datasets: uploads of labelled text, validated once and kept as Parquet."""

@@ -1,0 +1,122 @@
+"""Reads the JSON of SQuAD, versions 1.1 and 2.0, as one row per question."""
+
+import json
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pyarrow as pa
+from pydantic import BaseModel, ValidationError
+
+from api.datasets.formats import batches
+from api.datasets.formats.encoding import require_utf8
+from api.datasets.formats.malformed import Malformed
+
+ANSWERS = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int64()))])
+
+_TYPES = {
+    "id": pa.string(),
+    "title": pa.string(),
+    "context": pa.string(),
+    "question": pa.string(),
+    "answers": ANSWERS,
+}
+
+
+class _Answer(BaseModel):
+    text: str
+    answer_start: int
+
+
+class _Question(BaseModel):
+    id: str
+    question: str
+    answers: list[_Answer] = []
+
+
+class _Paragraph(BaseModel):
+    context: str
+    qas: list[_Question]
+
+
+class _Article(BaseModel):
+    title: str = ""
+    paragraphs: list[_Paragraph]
+
+
+class _Squad(BaseModel):
+    data: list[_Article]
+
+
+def read_squad(stream: BinaryIO, max_bytes: int) -> pa.Table:
+    """Read questions, contexts and answers.
+
+    Raises:
+        Malformed: It is not JSON, not laid out as SQuAD, or an answer is not where it says.
+    """
+    require_utf8(stream)
+    try:
+        document = _Squad.model_validate(json.load(stream))
+    except json.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error.msg} at column {error.colno}.", line=error.lineno) from error
+    except RecursionError as error:
+        raise Malformed("nested too deeply.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Malformed(
+            f"not laid out as SQuAD: {place or 'the whole file'}: {first['msg']}. A .json file must be SQuAD; write "
+            "rows as JSON lines and name the file .jsonl."
+        ) from error
+    except ValueError as error:
+        raise Malformed(f"not usable JSON: {error}.") from error
+    try:
+        return _table(document)
+    except UnicodeEncodeError as error:
+        raise Malformed("half a character in a text, written as a \\u escape. Remove it.") from error
+
+
+def _table(document: _Squad) -> pa.Table:
+    found = batches.Batches((), _TYPES)
+    batch: list[dict[str, object]] = []
+    for row in _rows(document):
+        batch.append(row)
+        if len(batch) == batches.ROWS:
+            found.add(_columns(batch))
+            batch = []
+    if batch:
+        found.add(_columns(batch))
+    table = found.table()
+    if table.num_rows == 0:
+        raise Malformed("no questions.")
+    return table
+
+
+def _columns(rows: list[dict[str, object]]) -> dict[str, list[object]]:
+    return {name: [row[name] for row in rows] for name in _TYPES}
+
+
+def _rows(document: _Squad) -> Iterator[dict[str, object]]:
+    for article in document.data:
+        for paragraph in article.paragraphs:
+            for question in paragraph.qas:
+                for answer in question.answers:
+                    _require_in_place(paragraph.context, question.id, answer)
+                yield {
+                    "id": question.id,
+                    "title": article.title,
+                    "context": paragraph.context,
+                    "question": question.question,
+                    "answers": {
+                        "text": [answer.text for answer in question.answers],
+                        "answer_start": [answer.answer_start for answer in question.answers],
+                    },
+                }
+
+
+def _require_in_place(context: str, question: str, answer: _Answer) -> None:
+    end = answer.answer_start + len(answer.text)
+    if answer.answer_start < 0 or context[answer.answer_start : end] != answer.text:
+        raise Malformed(
+            f"question {question!r}: its answer is not at answer_start {answer.answer_start} of the context. "
+            "Count characters, not bytes, from 0."
+        )

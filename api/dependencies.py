@@ -1,0 +1,31 @@
+"""What endpoints are given: the process's services, and who is calling."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.bell import Bell
+from store.blobs import BlobStore
+from store.engine import Database
+from store.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one API process holds open, made by `create_app`."""
+
+    settings: Settings
+    database: Database
+    blobs: BlobStore
+    bell: Bell
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that serves this request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Here = Annotated[Services, Depends(services_of)]

@@ -1,0 +1,23 @@
+"""Ids in paths: what cannot be an id of ours is simply not found, and never reaches the database."""
+
+import re
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import AfterValidator
+
+from api.problems import Missing
+
+_SHAPE = re.compile(r"(job|ds|mdl)_[0-9a-f]{32}")
+
+
+def _shaped(text: str) -> str:
+    if not _SHAPE.fullmatch(text):
+        # cut, and without control characters: it comes from anyone and goes into the answer
+        raise Missing(f"There is nothing with the id {text[:60]!r}. Ids look like job_0193a4b2….")
+    return text
+
+
+JobId = Annotated[str, Path(description="`job_…`"), AfterValidator(_shaped)]
+DatasetId = Annotated[str, Path(description="`ds_…`"), AfterValidator(_shaped)]
+ModelId = Annotated[str, Path(description="`mdl_…`"), AfterValidator(_shaped)]

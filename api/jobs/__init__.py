@@ -1,0 +1,1 @@
+"""Jobs: specs validated whole at submit, then followed by id."""

@@ -1,0 +1,32 @@
+"""What we would tell a colleague who submits such a job."""
+
+from api.jobs.findings import Findings
+from api.jobs.spec import JobSpec
+from pruning_core.methods import METHODS
+
+#: The paper's regimes (arXiv 2005.07683, section 6).
+_MAGNITUDE_WINS_ABOVE = 0.7
+_FIRST_ORDER_WINS_BELOW = 0.15
+
+#: Zero-initialised scores prune at random until the first gradients have told weights apart.
+_ZEROS_NEED_STEPS = 3000
+
+
+def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
+    """Note where a method is outside the regime it is good in."""
+    learns = METHODS[spec.method].learns_scores
+    if learns and spec.final_density > _MAGNITUDE_WINS_ABOVE:
+        findings.advise(
+            f"At a density of {spec.final_density:.0%} method 'magnitude' is usually better than {spec.method!r}, and "
+            "cheaper."
+        )
+    if not learns and spec.final_density < _FIRST_ORDER_WINS_BELOW:
+        findings.advise(
+            f"At a density of {spec.final_density:.0%} methods that learn scores, such as 'movement', are usually much "
+            f"better than {spec.method!r}."
+        )
+    if spec.pruning.params.get("score_init") == "zeros" and steps < _ZEROS_NEED_STEPS:
+        findings.advise(
+            f"Scores that start at zero usually collapse in runs of fewer than {_ZEROS_NEED_STEPS:,} steps, and this "
+            f"one has {steps:,}. Leave out pruning.params.score_init."
+        )

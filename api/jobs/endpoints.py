@@ -1,0 +1,190 @@
+"""Routes under /v1/jobs."""
+
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from api import documentation
+from api.auth import Reader, Submitter
+from api.bodies import JsonBody, Words, is_storable
+from api.conditional import file_response, is_known, not_modified
+from api.dependencies import Here
+from api.documentation import problems_of
+from api.ids import JobId
+from api.jobs import service
+from api.jobs.schemas import (
+    ArtifactsView,
+    ArtifactView,
+    EventView,
+    JobView,
+    MasksView,
+    MetricsView,
+    event_view,
+    job_view,
+    metrics_view,
+)
+from api.jobs.spec import JobSpec
+from api.paging import Cursor, Limit, Listing, listing
+from api.problems import Missing
+from store import JobStatus, events_after, get_artifact, get_job, list_artifacts, list_jobs, metrics_of
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422))
+
+Text = Annotated[Words | None, Query(max_length=300)]
+
+_SPEC = documentation.json_body(
+    JobSpec,
+    {"model": "upload://mdl_…", "dataset": "upload://ds_…", "method": "movement", "target_sparsity": 0.9},
+)
+
+
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=_SPEC,
+    responses=problems_of(400, 413, 415, 422, 503),
+    summary="Submit a job",
+)
+def post(
+    here: Here,
+    caller: Submitter,
+    body: JsonBody,
+    response: Response,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="Sending the same key and body again answers the first job."),
+    ] = None,
+) -> JobView:
+    """Check the spec whole, complete it and queue it.
+
+    What is wrong is refused at once with every field named, and then nothing is stored. The answer does not wait for
+    a worker, nor for the broker.
+    """
+    job = service.submit(here, caller, body, idempotency_key)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job_view(job)
+
+
+@router.get("", responses=problems_of(422), summary="List jobs")
+def get_list(
+    here: Here,
+    caller: Reader,
+    *,
+    status: JobStatus | None = None,
+    method: Text = None,
+    tag: Annotated[
+        Words | None,
+        Query(pattern=r"^[^:]{1,64}:", max_length=400, description="`key:value`"),
+    ] = None,
+    q: Text = None,
+    sort: Literal["created_at", "-created_at"] = "-created_at",
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Listing[JobView]:
+    """The team's jobs; `q` looks in names and ids."""
+    key, _, value = (tag or "").partition(":")
+    with here.database.read() as session:
+        page = list_jobs(
+            session,
+            caller.team_id,
+            status=status,
+            method=method,
+            tag=(key, value) if tag else None,
+            q=q,
+            sort=sort,
+            limit=limit,
+            cursor=cursor,
+        )
+        return listing(page, job_view)
+
+
+@router.get("/{job_id}", responses=problems_of(404), summary="Look at a job", response_model=JobView)
+def get_one(here: Here, caller: Reader, job_id: JobId, request: Request, response: Response) -> JobView | Response:
+    """The job as it is now; with `If-None-Match`, 304 while nothing has changed."""
+    with here.database.read() as session:
+        job = get_job(session, caller.team_id, job_id)
+    headers = {"ETag": f'"{job.id}.{job.version}"', "Cache-Control": "no-cache"}
+    if is_known(request, headers["ETag"]):
+        return not_modified(headers)
+    response.headers.update(headers)
+    return job_view(job)
+
+
+@router.post("/{job_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a job")
+def cancel(here: Here, caller: Submitter, job_id: JobId) -> JobView:
+    """Ask for the job's end. A waiting job is cancelled at once, a running one as soon as its worker hears of it."""
+    return job_view(service.cancel(here, caller, job_id))
+
+
+@router.get("/{job_id}/events", responses=problems_of(404, 422), summary="What happened to a job")
+def get_events(
+    here: Here,
+    caller: Reader,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, lt=2**31, description="Only events with a larger `seq`.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> list[EventView]:
+    """The job's events, oldest first."""
+    with here.database.read() as session:
+        return [event_view(event) for event in events_after(session, caller.team_id, job_id, after, limit)]
+
+
+@router.get("/{job_id}/metrics", responses=problems_of(404, 422), summary="What a job measured")
+def get_metrics(
+    here: Here,
+    caller: Reader,
+    job_id: JobId,
+    name: Text = None,
+    max_points: Annotated[int, Query(ge=2, le=100_000, description="Thin each series evenly to this many.")] = 1000,
+) -> MetricsView:
+    """The job's series by name, each in the order of its steps."""
+    with here.database.read() as session:
+        return metrics_view(metrics_of(session, caller.team_id, job_id, name=name, max_points=max_points))
+
+
+@router.get("/{job_id}/masks", responses=problems_of(404, 422), summary="What a job kept, layer by layer")
+def get_masks(
+    here: Here,
+    caller: Reader,
+    job_id: JobId,
+    layer: Annotated[str | None, Query(max_length=500, description="Adds a picture of this layer.")] = None,
+    side: Annotated[int, Query(ge=1, le=256, description="Most cells along a side of the picture.")] = 64,
+) -> MasksView:
+    """The per-layer table; with `layer`, the density of that layer's parts."""
+    return service.masks(here, caller, job_id, layer, side)
+
+
+@router.get("/{job_id}/artifacts", responses=problems_of(404), summary="What a job produced")
+def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
+    """The job's files; there are none before it has succeeded."""
+    with here.database.read() as session:
+        return ArtifactsView(
+            data=[
+                ArtifactView(
+                    name=file.name,
+                    kind=file.kind,
+                    size=file.size,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    url=f"/v1/jobs/{job_id}/artifacts/{quote(file.name)}",
+                )
+                for file in list_artifacts(session, caller.team_id, job_id)
+            ]
+        )
+
+
+@router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)
+@router.get(
+    "/{job_id}/artifacts/{name:path}",
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(404, 416)},
+    response_class=Response,
+    summary="Download a file",
+)
+def download(here: Here, caller: Reader, job_id: JobId, name: str, request: Request) -> Response:
+    """Stream one file. The ETag is its sha256; one `Range` is honoured, and `If-None-Match` answers 304."""
+    if not is_storable(name):
+        raise Missing("There is no such file. GET the job's artifacts for what there is.")
+    with here.database.read() as session:
+        artifact = get_artifact(session, caller.team_id, job_id, name)
+    return file_response(request, here.blobs, artifact)

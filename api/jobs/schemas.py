@@ -1,0 +1,172 @@
+"""Jobs as the outside sees them."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from store import Event, Job, JobStatus, MaskLayer, MetricPoint
+
+
+class ProgressView(BaseModel):
+    """How far a job is."""
+
+    step: int = Field(description="Optimizer steps done, those of the dense baseline among them.")
+    total_steps: int | None
+    phase: str | None = Field(description="What is being done, in a word.")
+    density: float | None = Field(description="Kept share of the prunable weights now.")
+    eta_s: float | None = Field(description="Seconds left, as far as can be told.")
+
+
+class ErrorView(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    log_tail: str | None = Field(default=None, description="The last lines of the trainer's log.")
+
+
+class UrlsView(BaseModel):
+    """Where to go on from a job."""
+
+    self: str
+    events: str
+    metrics: str
+    masks: str
+    artifacts: str
+    cancel: str
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    status: JobStatus
+    name: str | None
+    tags: dict[str, str]
+    priority: int
+    spec: dict[str, object] = Field(
+        description="As resolved: every default filled in, with the task's columns, the splits, `labels` in the order "
+        "of their ids, `holdout` (the share of training rows held out, or null) and `total_steps` of one run."
+    )
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int = Field(description="How often a worker has begun it.")
+    progress: ProgressView
+    result: dict[str, object] | None = Field(description="Quality, densities and sizes, once it has succeeded.")
+    error: ErrorView | None
+    warnings: list[str] = Field(description="Advice given at submit.")
+    urls: UrlsView
+
+
+def job_view(job: Job) -> JobView:
+    """Show a job."""
+    url = f"/v1/jobs/{job.id}"
+    return JobView(
+        id=job.id,
+        status=job.status,
+        name=job.name,
+        tags=dict(job.tags),
+        priority=job.priority,
+        spec=dict(job.spec),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        attempt=job.attempt,
+        progress=ProgressView(
+            step=job.step, total_steps=job.total_steps, phase=job.phase, density=job.density, eta_s=job.eta_s
+        ),
+        result=dict(job.result) if job.result is not None else None,
+        error=ErrorView.model_validate(job.error) if job.error is not None else None,
+        warnings=list(job.warnings),
+        urls=UrlsView(
+            self=url,
+            events=f"{url}/events",
+            metrics=f"{url}/metrics",
+            masks=f"{url}/masks",
+            artifacts=f"{url}/artifacts",
+            cancel=f"{url}/cancel",
+        ),
+    )
+
+
+class EventView(BaseModel):
+    """Something that happened to a job."""
+
+    seq: int = Field(description="Counts from 1 without gaps; pass the last one as `after`.")
+    type: str
+    at: datetime
+    attempt: int | None
+    data: dict[str, object]
+
+
+def event_view(event: Event) -> EventView:
+    """Show an event."""
+    return EventView(seq=event.seq, type=event.type, at=event.at, attempt=event.attempt, data=dict(event.data))
+
+
+class MetricsView(BaseModel):
+    """A job's measurements."""
+
+    series: dict[str, list[tuple[int, float | None, datetime]]] = Field(
+        description="Series name → [step, value, time]; a value that was not finite is null."
+    )
+
+
+def metrics_view(series: dict[str, list[MetricPoint]]) -> MetricsView:
+    """Show measurements."""
+    return MetricsView(
+        series={name: [(point.step, point.value, point.at) for point in points] for name, points in series.items()}
+    )
+
+
+class LayerView(BaseModel):
+    """How much of one pruned matrix was kept."""
+
+    name: str
+    shape: list[int]
+    kept: int
+    total: int
+    density: float
+
+
+class PictureView(BaseModel):
+    """A mask seen from afar."""
+
+    layer: str
+    density: list[list[float]] = Field(description="Kept share of each cell, rows of the matrix from top to bottom.")
+
+
+class MasksView(BaseModel):
+    """A job's masks."""
+
+    data: list[LayerView]
+    picture: PictureView | None = Field(default=None, description="Of the layer that was asked for.")
+
+
+def layer_view(layer: MaskLayer) -> LayerView:
+    """Show a layer."""
+    return LayerView(
+        name=layer.name,
+        shape=list(layer.shape),
+        kept=layer.kept,
+        total=layer.total,
+        density=layer.kept / layer.total,
+    )
+
+
+class ArtifactView(BaseModel):
+    """A file that a job produced."""
+
+    name: str
+    kind: str
+    size: int
+    sha256: str
+    media_type: str
+    url: str
+
+
+class ArtifactsView(BaseModel):
+    """A job's files."""
+
+    data: list[ArtifactView]

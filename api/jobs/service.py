@@ -1,0 +1,90 @@
+"""Submits and cancels jobs, and looks at what they left."""
+
+from api.bodies import Body
+from api.dependencies import Services
+from api.jobs.pictures import ARTIFACT, density_picture
+from api.jobs.resolve import Resolved, resolve
+from api.jobs.schemas import MasksView, PictureView, layer_view
+from api.problems import FieldError, Invalid
+from store import (
+    Job,
+    NewJob,
+    NotFound,
+    Principal,
+    create_job,
+    get_artifact,
+    layers_of,
+    request_cancel,
+)
+
+
+def submit(here: Services, caller: Principal, body: Body, idempotency_key: str | None) -> Job:
+    """Check a spec whole, store the job, and ring for a worker once it is committed.
+
+    Raises:
+        Invalid: The spec is wrong; nothing is stored.
+        IdempotencyConflict: The key was used for another body.
+    """
+    with here.database.read() as session:
+        resolved = resolve(session, caller.team_id, body.document)
+    with here.database.write() as session:
+        submitted = create_job(
+            session,
+            caller.team_id,
+            _new_job(resolved),
+            idempotency_key=idempotency_key,
+            body_sha256=body.sha256,
+        )
+    here.bell.ring(submitted.job.queue)
+    return submitted.job
+
+
+def _new_job(resolved: Resolved) -> NewJob:
+    spec = resolved.spec
+    return NewJob(
+        method=spec.method,
+        target_sparsity=spec.target_sparsity,
+        spec=resolved.document,
+        dataset_id=resolved.dataset.id,
+        model_id=resolved.model.id,
+        name=spec.name,
+        tags=spec.tags,
+        priority=spec.priority,
+        warnings=resolved.warnings,
+        total_steps=resolved.reported_steps,
+        max_attempts=spec.limits.max_attempts,
+        max_runtime_s=spec.limits.max_runtime_s,
+    )
+
+
+def cancel(here: Services, caller: Principal, job_id: str) -> Job:
+    """Cancel a job: at once while it waits, else as soon as its worker has heard of it.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: It has ended already.
+    """
+    with here.database.write() as session:
+        return request_cancel(session, caller.team_id, job_id)
+
+
+def masks(here: Services, caller: Principal, job_id: str, layer: str | None, side: int) -> MasksView:
+    """The per-layer table, with a picture of one layer where one is asked for.
+
+    Raises:
+        NotFound: The team has no such job.
+        Invalid: The job has no such layer.
+    """
+    with here.database.read() as session:
+        table = [layer_view(row) for row in layers_of(session, caller.team_id, job_id)]
+        if layer is None:
+            return MasksView(data=table)
+        try:
+            artifact = get_artifact(session, caller.team_id, job_id, ARTIFACT)
+        except NotFound as error:
+            raise Invalid([FieldError("/query/layer", "The job has no masks; they come when it succeeds.")]) from error
+    picture = density_picture(here.blobs, artifact, layer, side)
+    if picture is None:
+        names = ", ".join(row.name for row in table[:3])
+        raise Invalid([FieldError("/query/layer", f"There is no layer {layer!r}. Layers are {names} …")])
+    return MasksView(data=table, picture=PictureView(layer=layer, density=picture))

@@ -1,0 +1,53 @@
+"""What a job is asked to do: the pruning spec, and around it the model, the dataset and how to run it."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator
+
+from pruning_core.spec import Part, PruningSpec
+
+MAX_TAGS = 32
+
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$")]
+TagValue = Annotated[str, StringConstraints(max_length=256)]
+
+
+class Splits(Part):
+    """Which splits of the dataset to use."""
+
+    train: str | None = Field(default=None, description="Left out: `train`, or the only split there is.")
+    eval: str | None = Field(
+        default=None,
+        description="Left out: `validation` or what else is called like it. Null, or none there: a seeded, stratified "
+        "10 % of the training split is held out.",
+    )
+
+
+class Limits(Part):
+    """When the service gives up."""
+
+    max_runtime_s: int = Field(default=86_400, ge=60, le=30 * 86_400, description="Longest run of one attempt.")
+    max_attempts: int = Field(
+        default=3, ge=1, le=20, description="How often the job may be lost (its worker killed, its host gone)."
+    )
+
+
+class JobSpec(PruningSpec):
+    """A job. Only `model`, `dataset`, `method` and `target_sparsity` must be given."""
+
+    model: str = Field(max_length=500, description="`upload://mdl_…`, from POST /v1/models.")
+    dataset: str = Field(max_length=500, description="`upload://ds_…`, from POST /v1/datasets.")
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="What you call it.")
+    tags: dict[TagName, TagValue] = Field(
+        default={}, max_length=MAX_TAGS, description="Your own marks; lists of jobs can be filtered by them."
+    )
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher runs first.")
+    splits: Splits = Field(default=Splits(), description="Which splits to train and evaluate on.")
+    limits: Limits = Field(default=Limits(), description="When the service gives up.")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str | None) -> str | None:
+        if name is not None and (not name.isprintable() or not name.strip()):
+            raise ValueError("must be printable text.")
+        return name

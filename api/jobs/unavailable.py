@@ -1,0 +1,96 @@
+"""What the contract names and this version cannot do yet: refused by name, never silently ignored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from api.problems import FieldError, pointer
+from store import JsonObject, JsonValue
+
+_LEAVE_OUT = "leave it out"
+
+
+@dataclass(frozen=True)
+class _Unbuilt:
+    """A field, the values of it that ask for something unbuilt, and what to do instead.
+
+    Attributes:
+        path: where it is.
+        remedy: what to do.
+        only: the values that are not available; None means every value.
+        harmless: a value that asks for nothing, and so is as good as leaving the field out.
+    """
+
+    path: tuple[str, ...]
+    remedy: str = _LEAVE_OUT
+    only: frozenset[str] | None = None
+    harmless: JsonValue = None
+
+    def refuses(self, value: JsonValue) -> bool:
+        return self.only is None or (isinstance(value, str) and value in self.only)
+
+
+_UNBUILT = (
+    _Unbuilt(("distillation",)),
+    _Unbuilt(("export",)),
+    _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
+    _Unbuilt(("training", "gpus"), "leave it out: a job trains on one device"),
+    _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
+    _Unbuilt(("pruning", "freeze_weights"), harmless=False),
+    _Unbuilt(("pruning", "granularity"), "use element", frozenset({"row", "column", "head", "2:4"})),
+    _Unbuilt(
+        ("task", "type"),
+        "use text-classification",
+        frozenset({"question-answering", "token-classification", "regression"}),
+    ),
+)
+
+
+def take_out(document: JsonObject) -> tuple[dict[str, JsonValue], list[FieldError]]:
+    """Separate what is not available from the rest of a spec.
+
+    Returns:
+        The spec without it, and a problem for each such field.
+    """
+    rest = cast(dict[str, JsonValue], _copied(document))
+    errors = []
+    for field in _UNBUILT:
+        parent = _parent(rest, field.path)
+        if parent is None or field.path[-1] not in parent:
+            continue
+        value = parent[field.path[-1]]
+        if value is None or value == field.harmless or not field.refuses(value):
+            if value == field.harmless and field.only is None:
+                del parent[field.path[-1]]
+            continue
+        shown = f"{'.'.join(field.path)} {value!r}" if field.only else ".".join(field.path)
+        errors.append(FieldError(pointer(*field.path), f"{shown} is not available in this version; {field.remedy}."))
+        # What belongs to another task says nothing about this one: without it, the columns are inferred.
+        if field.path == ("task", "type"):
+            del rest["task"]
+        else:
+            del parent[field.path[-1]]
+    if isinstance(block := _at(rest, ("pruning", "granularity")), Mapping):
+        cast(dict[str, JsonValue], rest["pruning"]).pop("granularity")
+        errors.append(
+            FieldError(
+                "/pruning/granularity",
+                f"pruning.granularity {dict(block)!r} is not available in this version; use element.",
+            )
+        )
+    return rest, errors
+
+
+def _copied(value: JsonValue) -> JsonValue:
+    return {name: _copied(item) for name, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def _at(document: JsonValue, path: tuple[str, ...]) -> JsonValue:
+    for name in path:
+        document = document.get(name) if isinstance(document, Mapping) else None
+    return document
+
+
+def _parent(document: dict[str, JsonValue], path: tuple[str, ...]) -> dict[str, JsonValue] | None:
+    parent = _at(document, path[:-1])
+    return parent if isinstance(parent, dict) else None

@@ -1,0 +1,76 @@
+"""One JSON line per request, with an id that the answer carries too. Keys and bodies are never logged."""
+
+import logging
+import re
+import sys
+import time
+import uuid
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.answers import internal, problem_response
+
+log = structlog.get_logger(__name__)
+
+HEADER = "X-Request-ID"
+
+#: What we accept as a caller's own id: nothing that could forge a log line.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def configure() -> None:
+    """Write structured logs as JSON lines to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+class RequestLog:
+    """ASGI middleware: names each request, logs how it ended, turns an unexpected error into a bare 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get(HEADER, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), (HEADER.lower().encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = 499  # nginx's number for a client that left; nobody is there to read an answer
+        except Exception:
+            log.exception("unexpected_error", method=request.method, path=request.url.path)
+            if status:  # the answer has begun: break the connection, so that nobody takes half of it for the whole
+                raise
+            await problem_response(internal(), request)(scope, receive, send_with_id)
+        finally:
+            took_ms = round((time.perf_counter() - started) * 1000, 1)
+            log.info("request", method=request.method, path=request.url.path, status=status, took_ms=took_ms)

@@ -1,0 +1,1 @@
+"""Models: the files of Hugging Face directories, checked without loading them."""

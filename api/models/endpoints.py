@@ -1,0 +1,65 @@
+"""Routes under /v1/models."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.auth import Reader, Submitter
+from api.dependencies import Here
+from api.documentation import Fragment, multipart_body, problems_of
+from api.ids import ModelId
+from api.models import service
+from api.models.inspection import MAX_FILES
+from api.models.schemas import ModelView, model_view
+from api.multipart import Form, read_form
+from api.paging import Cursor, Limit, Listing, listing
+from store import get_model, list_models
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422))
+
+_UPLOAD: Fragment = multipart_body(
+    {
+        "name": {"type": "string", "description": "What you call it."},
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "The directory's files, each a part of this name: config.json, tokenizer, *.safetensors.",
+        },
+    },
+    required=["name", "files"],
+)
+
+
+async def uploaded(request: Request, here: Here, _: Submitter) -> AsyncIterator[Form]:
+    """The request's form; the key is checked before a byte of the body is read."""
+    async with read_form(request, here.settings.max_model_bytes, max_files=MAX_FILES) as form:
+        yield form
+
+
+@router.post(
+    "", status_code=201, openapi_extra=_UPLOAD, responses=problems_of(400, 413, 415, 422), summary="Upload a model"
+)
+def post(here: Here, caller: Submitter, form: Annotated[Form, Depends(uploaded)], response: Response) -> ModelView:
+    """Take in the files of a Hugging Face directory: configuration, tokenizer and safetensors weights.
+
+    Pickles, archives, code and paths are refused; weights and tokenizer must fit the configuration. What is refused
+    leaves nothing behind.
+    """
+    model = service.take_in(here, caller, form)
+    response.headers["Location"] = f"/v1/models/{model.id}"
+    return model_view(model)
+
+
+@router.get("", responses=problems_of(422), summary="List models")
+def get_list(here: Here, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Listing[ModelView]:
+    """The team's models, newest first."""
+    with here.database.read() as session:
+        return listing(list_models(session, caller.team_id, limit=limit, cursor=cursor), model_view)
+
+
+@router.get("/{model_id}", responses=problems_of(404), summary="Look at a model")
+def get_one(here: Here, caller: Reader, model_id: ModelId) -> ModelView:
+    """Family, sizes, files and the matrices that a job may prune."""
+    with here.database.read() as session:
+        return model_view(get_model(session, caller.team_id, model_id))

@@ -1,0 +1,99 @@
+"""Checks that the weights are those of the configured model: embeddings, layers, and matrices to prune."""
+
+import re
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from api.models.configuration import Configuration
+from api.models.safetensors import Tensor
+from pruning_core.architectures import prunable_matrices
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+_FLOATS = frozenset({"F32", "F16", "BF16"})
+_LAYER = re.compile(r"\.(\d+)\.")
+_WORD_EMBEDDINGS = "word_embeddings.weight"
+
+
+class BadWeights(ValueError):
+    """The weights cannot be taken; the message says what to do."""
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    weight_map: dict[str, str]
+
+
+def joined(files: Mapping[str, Mapping[str, Tensor]], index: bytes | None) -> dict[str, Tensor]:
+    """The tensors of all weight files together.
+
+    Args:
+        files: file name → its tensors.
+        index: model.safetensors.index.json, where the weights are sharded.
+
+    Raises:
+        BadWeights: Files and index do not belong together.
+    """
+    if index is None:
+        if set(files) != {SINGLE}:
+            raise BadWeights(f"Weights in {', '.join(sorted(files))}: name a single file {SINGLE}, or add {INDEX}.")
+        return dict(files[SINGLE])
+    try:
+        weight_map = _Index.model_validate_json(index).weight_map
+    except ValidationError as error:
+        raise BadWeights(f"{INDEX} has no weight_map from tensor names to file names.") from error
+    if missing := sorted(set(weight_map.values()) - set(files)):
+        raise BadWeights(f"{INDEX} names files that are not there: {', '.join(missing[:5])}. Upload them too.")
+    if unnamed := sorted(set(files) - set(weight_map.values())):
+        raise BadWeights(f"{INDEX} does not name {', '.join(unnamed[:5])}. Leave out what does not belong.")
+    for tensor, file in weight_map.items():
+        if tensor not in files[file]:
+            raise BadWeights(f"{INDEX} says that {tensor[:100]!r} is in {file}, and it is not. Save the model again.")
+    return {name: tensor for tensors in files.values() for name, tensor in tensors.items()}
+
+
+def check_weights(tensors: Mapping[str, Tensor], configuration: Configuration) -> None:
+    """Check the weights against the configuration.
+
+    Raises:
+        BadWeights: They are of other types or sizes, or parts are missing.
+    """
+    for name, tensor in tensors.items():
+        if name.endswith((".weight", ".bias")) and tensor.dtype not in _FLOATS:
+            raise BadWeights(f"Tensor {name[:100]!r} is {tensor.dtype}. Save the model in F32, F16 or BF16.")
+    _check_embeddings(tensors, configuration)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    matrices = prunable_matrices(configuration.model_type, shapes)
+    if not matrices:
+        raise BadWeights(
+            f"There is no matrix to prune: no tensor is named like a layer of {configuration.model_type!r}. Check "
+            "that weights and config.json belong together."
+        )
+    if empty := [name for name, shape in matrices.items() if prod(shape) == 0]:
+        raise BadWeights(f"The matrix {empty[0]!r} has no entries. Save the model again.")
+    _check_layers(list(matrices), configuration.layers)
+
+
+def _check_embeddings(tensors: Mapping[str, Tensor], configuration: Configuration) -> None:
+    found = next((tensor for name, tensor in tensors.items() if name.endswith(_WORD_EMBEDDINGS)), None)
+    if found is None:
+        raise BadWeights("The word embeddings are missing (…word_embeddings.weight). Upload the whole model.")
+    expected = (configuration.vocab_size, configuration.embedding_size)
+    if found.shape != expected:
+        raise BadWeights(
+            f"The word embeddings are {' × '.join(map(str, found.shape))}, and config.json says "
+            f"{' × '.join(map(str, expected))}. Check that weights and config.json belong together."
+        )
+
+
+def _check_layers(modules: Sequence[str], expected: int) -> None:
+    layers = {int(found.group(1)) for module in modules if (found := _LAYER.search(module))}
+    if layers != set(range(expected)):
+        raise BadWeights(
+            f"The weights hold {len(layers)} encoder layers, and config.json says {expected}. Upload all weight "
+            "files, and the config.json that belongs to them."
+        )

@@ -1,0 +1,31 @@
+"""What the API process carries, and what it shares with the core."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from api.jobs.labels import HOLDOUT, held_out_rows
+from pruning_core.run import HOLDOUT as CORE_HOLDOUT
+from pruning_core.tasks.text_classification import stratified_holdout
+
+STARTED = """
+import api.app, resource, sys
+heavy = {"torch", "transformers", "accelerate"} & set(sys.modules)
+assert not heavy, heavy
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime)
+"""
+
+
+def test_the_api_carries_no_torch_and_starts_within_two_seconds() -> None:
+    run = subprocess.run([sys.executable, "-c", STARTED], check=True, capture_output=True, text=True)
+    assert float(run.stdout) < 2, "seconds of processor time, so that a busy machine does not matter"
+
+
+def test_the_rows_held_out_are_as_many_as_the_core_holds_out() -> None:
+    assert HOLDOUT == CORE_HOLDOUT
+    for rows in ([200, 200], [16, 14], [25, 35, 45], [5, 15], [1, 6], [1, 1, 9], [999, 1001]):
+        labels = np.repeat(np.arange(len(rows)), rows)
+        _, held = stratified_holdout(labels, HOLDOUT, seed=42)
+        assert len(held) == held_out_rows(rows), rows

@@ -1,0 +1,234 @@
+"""Datasets over HTTP: what is taken in, how it is described, and that a refusal stores nothing."""
+
+import io
+import json
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
+
+from store import DatabaseBlobStore, get_dataset
+from tests.unit.api.calling import Api, detail, pointers
+from tests.unit.api.uploads import sentences
+
+
+def stored_table(api: Api, dataset_id: str, split: str) -> pa.Table:
+    """A split as it lies in the store."""
+    with api.database.read() as session:
+        found = {each.split: each for each in get_dataset(session, api.team, dataset_id).splits}[split]
+    raw = b"".join(DatabaseBlobStore(api.database).read(found.blob_id))
+    return pq.read_table(io.BytesIO(raw))
+
+
+def test_an_upload_is_described_and_kept_as_parquet(api: Api) -> None:
+    answer = api.upload_dataset(
+        train=("train.csv", '\ufefftext,label,stars\n"a ""fine"" film,\nindeed",pos,4.5\nöde,neg,\n'.encode()),
+        test=("test.csv", b"text,label,stars\nfilm,pos,3\n"),
+    )
+    assert answer.status_code == 201, answer.text
+    view = answer.json()
+    assert answer.headers["location"] == view["url"] == f"/v1/datasets/{view['id']}"
+    assert view["uri"] == f"upload://{view['id']}"
+    assert view["columns"] == [
+        {"name": "text", "type": "string", "nulls": {"train": 0, "test": 0}, "distinct": {"train": 2, "test": 1}},
+        {"name": "label", "type": "string", "nulls": {"train": 0, "test": 0}, "distinct": {"train": 2, "test": 1}},
+        {"name": "stars", "type": "float64", "nulls": {"train": 1, "test": 0}, "distinct": {"train": 1, "test": 1}},
+    ]
+    assert view["labels"]["label"] == [{"value": "neg", "rows": 1}, {"value": "pos", "rows": 2}]
+    assert view["preview"][0] == {"text": 'a "fine" film,\nindeed', "label": "pos", "stars": 4.5}
+    assert [(split["name"], split["rows"]) for split in view["splits"]] == [("train", 2), ("test", 1)]
+    assert stored_table(api, view["id"], "train").to_pylist()[1] == {"text": "öde", "label": "neg", "stars": None}
+    assert api.get(view["url"]).json() == view
+    assert [each["id"] for each in api.get("/v1/datasets").json()["data"]] == [view["id"]]
+    assert api.as_other_team().get(view["url"]).status_code == 404
+    assert api.as_other_team().get("/v1/datasets").json()["data"] == []
+
+
+def test_types_are_found_over_all_splits_together(api: Api) -> None:
+    answer = api.upload_dataset(
+        train=("train.csv", b"a,b,c,d,e,f\n1,1,01,1,,9999999999999999999\n2,2,2,2.5,,2\n"),
+        other=("other.csv", b"a,b,c,d,e,f\n-3,x,3,1e3,,3\n"),
+    )
+    types = {column["name"]: column["type"] for column in answer.json()["columns"]}
+    assert types == {"a": "int64", "b": "string", "c": "string", "d": "float64", "e": "string", "f": "string"}
+
+
+def test_every_format_becomes_the_same_table(api: Api) -> None:
+    rows = [{"text": "a film", "label": 1}, {"text": "tab\tand, comma", "label": 0}]
+    parquet = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    uploads = {
+        "t.csv": b'text,label\na film,1\n"tab\tand, comma",0\n',
+        "t.tsv": b'text\tlabel\na film\t1\n"tab\tand, comma"\t0\n',
+        "t.jsonl": "\n".join(map(json.dumps, rows)).encode(),
+        "T.Parquet": parquet.getvalue(),
+    }
+    digests = set()
+    for filename, raw in uploads.items():
+        view = api.upload_dataset(train=(filename, raw)).json()
+        assert stored_table(api, view["id"], "train").to_pylist() == rows, filename
+        digests.add(view["splits"][0]["sha256"])
+    assert len(digests) == 1, "equal content is stored once"
+
+
+def test_squad_becomes_a_row_per_question(api: Api) -> None:
+    document = {
+        "version": "1.1",
+        "data": [
+            {
+                "title": "Trees",
+                "paragraphs": [
+                    {
+                        "context": "An oak is a tree.",
+                        "qas": [{"id": "1", "question": "What?", "answers": [{"text": "oak", "answer_start": 3}]}],
+                    }
+                ],
+            }
+        ],
+    }
+    view = api.upload_dataset(train=("train.json", json.dumps(document).encode())).json()
+    assert (view["format"], view["rows"]) == ("squad", 1)
+    assert stored_table(api, view["id"], "train").to_pylist() == [
+        {
+            "id": "1",
+            "title": "Trees",
+            "context": "An oak is a tree.",
+            "question": "What?",
+            "answers": {"text": ["oak"], "answer_start": [3]},
+        }
+    ]
+    document["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["answer_start"] = 4  # type: ignore[index]
+    refused = api.upload_dataset(train=("train.json", json.dumps(document).encode()))
+    assert "question '1': its answer is not at answer_start 4" in detail(refused, "/train")
+
+
+MALFORMED: list[tuple[str, str, bytes, str]] = [
+    ("an empty file", "t.csv", b"", "t.csv: the file is empty"),
+    ("nothing but blank lines", "t.csv", b"\n \n", "the file is empty"),
+    ("only a header", "t.csv", b"text,label\n", "only a header"),
+    ("a ragged row", "t.csv", b"text,label\na,b\nc\n", "t.csv, line 3: 1 cells where the header has 2"),
+    ("a ragged row after a quoted line break", "t.csv", b'text,label\n"a\nb",c\nd,e,f\n', "line 4: 3 cells"),
+    ("a quote never closed", "t.csv", b'text,label\na,b\n"c,d\ne,f\n', "line 3: a quote"),
+    ("a quote that swallows rows", "t.csv", b'text,label\n1,"2\n3,"4\n', "line 2: a quote"),
+    ("a name twice", "t.csv", b"text,text\na,b\n", "line 1: column 'text' is there twice"),
+    ("a blank name", "t.csv", b"text, \na,b\n", "line 1: column 2 has no name"),
+    ("semicolons", "t.csv", b"text;label\na;b\n", "semicolons"),
+    ("tabs in a .csv", "t.csv", b"text\tlabel\na\tb\n", "name the file .tsv"),
+    ("Latin-1", "t.csv", "text,label\na,b\nü,c\n".encode("latin-1"), "line 3: not UTF-8"),
+    ("UTF-16", "t.csv", "text,label\na,b\n".encode("utf-16"), "the file is UTF-16"),
+    ("a character cut off", "t.csv", "text,label\na,b\nü".encode()[:-1], "line 3: the last character"),
+    ("a NUL byte", "t.csv", b"text,label\na,\0\n", "line 2: a NUL byte"),
+    ("a broken line", "t.jsonl", b'{"text": "a"}\n{"text": \n', "t.jsonl, line 2: not JSON"),
+    ("a line that is a list", "t.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: not an object"),
+    ("a nested value", "t.jsonl", b'{"text": ["a"]}\n', "line 1: column 'text' holds a list"),
+    ("text among numbers", "t.jsonl", b'{"label": 1}\n{"label": "1"}\n', "line 2: column 'label' holds text"),
+    ("a number among truths", "t.jsonl", b'{"label": true}\n{"label": 1}\n', "line 2: column 'label' holds a number"),
+    ("NaN", "t.jsonl", b'{"label": NaN}\n', "line 1: NaN"),
+    ("an integer too large", "t.jsonl", b'{"label": 99999999999999999999}\n', "64 bits"),
+    ("half a character", "t.jsonl", b'{"text": "\\ud800"}\n', "line 1: a NUL character or half"),
+    ("deep nesting", "t.jsonl", b"[" * 100_000, "nested too deeply"),
+    ("no fields", "t.jsonl", b"{}\n", "no columns"),
+    ("no Parquet", "t.parquet", b"text,label\na,b\n", "not a readable Parquet file"),
+    ("JSON that is not SQuAD", "t.json", b'[{"text": "a"}]', "name the file .jsonl"),
+    ("broken JSON", "t.json", b'{"data":\n', "line 2: not JSON"),
+    ("an unknown format", "t.xlsx", b"PK", "no known format"),
+    ("no format", "train", b"text,label\na,b\n", "no known format"),
+]
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=[case[0] for case in MALFORMED])
+def test_a_malformed_file_is_refused_with_its_place_and_nothing_is_stored(
+    api: Api, case: tuple[str, str, bytes, str]
+) -> None:
+    _, filename, raw, words = case
+    before = api.stored()
+    answer = api.upload_dataset(train=(filename, raw))
+    assert answer.status_code == 422, answer.text
+    assert words in detail(answer, "/train"), answer.text
+    assert api.stored() == before
+
+
+def test_every_bad_file_is_named_in_one_answer(api: Api) -> None:
+    answer = api.upload_dataset(train=("a.csv", b"text,label\nx\n"), dev=("b.csv", b""), test=("c.csv", sentences(2)))
+    assert pointers(answer) == {"/train", "/dev"}
+
+
+def parquet_of(column: pa.Array) -> bytes:
+    """A Parquet file of one column."""
+    file = io.BytesIO()
+    pq.write_table(pa.table({"x": column}), file)
+    return file.getvalue()
+
+
+def test_parquet_is_taken_with_plain_columns_only(api: Api) -> None:
+    plain = pa.array(["a", "b", "a"]).dictionary_encode()
+    assert api.upload_dataset(train=("t.parquet", parquet_of(plain))).json()["columns"][0]["type"] == "string"
+    for column in (pa.array([[1], [2]]), pa.array([b"x"]), pa.array([{"a": 1}])):
+        answer = api.upload_dataset(train=("t.parquet", parquet_of(column)))
+        assert "column 'x' is of type" in detail(answer, "/train")
+    no_rows = api.upload_dataset(train=("t.parquet", parquet_of(pa.array([], pa.string()))))
+    assert "no rows" in detail(no_rows, "/train")
+    nul = api.upload_dataset(train=("t.parquet", parquet_of(pa.array(["a", "b\0"]))))
+    assert "row 2: a NUL character in column 'x'" in detail(nul, "/train")
+
+
+def test_parquet_that_grows_beyond_measure_is_refused(api: Api) -> None:
+    bomb = parquet_of(pa.array(["x" * 1_000_000] * 20))  # 20 MB from a few kB; the limit is 4 × 2 MB
+    assert len(bomb) < 2_000_000
+    assert "grows beyond" in detail(api.upload_dataset(train=("t.parquet", bomb)), "/train")
+
+
+def test_splits_must_agree(api: Api) -> None:
+    lacks = api.upload_dataset(train=("a.csv", sentences(4)), test=("b.csv", b"text,title\na,b\n"))
+    assert "lacks 'label' and adds 'title'" in detail(lacks, "/test")
+    formats = api.upload_dataset(train=("a.csv", sentences(4)), test=("b.jsonl", b'{"text": "a", "label": "b"}'))
+    assert "one format" in detail(formats, "")
+    types = api.upload_dataset(train=("a.jsonl", b'{"label": 1}'), test=("b.jsonl", b'{"label": "1"}'))
+    assert "int64 in 'train', string in 'test'" in detail(types, "/test")
+    order = api.upload_dataset(train=("a.csv", sentences(4)), test=("b.csv", b"label,text\nx,y\n"))
+    assert stored_table(api, order.json()["id"], "test").to_pylist() == [{"text": "y", "label": "x"}]
+
+
+def test_the_form_itself_is_checked(api: Api) -> None:
+    before = api.stored()
+    good = ("train", ("a.csv", sentences(4)))
+
+    def post(data: dict[str, str], *files: tuple[str, tuple[str, bytes]]) -> set[str]:
+        # a form without a file would not be multipart
+        answer = api.call("POST", "/v1/datasets", data=data, files=list(files) or [("x", ("", b""))])
+        assert answer.status_code == 422, answer.text
+        return pointers(answer)
+
+    assert post({}, good) == {"/name"}
+    assert post({"name": "x" * 201}, good) == {"/name"}
+    assert post({"name": " "}, good) == {"/name"}
+    assert post({"name": "a\0b"}, good) == {"/name"}
+    assert post({"name": "n", "train": "text,label"}, good) == {"/train"}
+    assert post({"name": "n"}, good, good) == {"/train"}
+    assert post({"name": "n"}, ("no spaces", ("a.csv", sentences(4)))) == {"/no spaces"}
+    assert post({"name": "n"}, ("../x", ("a.csv", sentences(4)))) == {"/..~1x"}
+    no_files = api.call("POST", "/v1/datasets", content=b"name=x", headers={"Content-Type": "text/plain"})
+    assert no_files.status_code == 415
+    assert api.stored() == before
+
+
+def test_a_form_that_breaks_off_is_refused_rather_than_stored_in_part(api: Api) -> None:
+    before = api.stored()
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    body = part % (b"name", b"", b"n") + part % (b"train", b'; filename="a.csv"', sentences(4)) + b"--b\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = api.call("POST", "/v1/datasets", content=body, headers=headers)
+    assert (answer.status_code, "breaks off" in answer.json()["detail"]) == (400, True)
+    assert api.call("POST", "/v1/datasets", content=b"nonsense", headers=headers).status_code == 400
+    assert api.stored() == before
+    assert api.call("POST", "/v1/datasets", content=body[:-5] + b"--b--\r\n", headers=headers).status_code == 201
+
+
+def test_an_upload_over_the_limit_is_a_413(api: Api) -> None:
+    before = api.stored()
+    over = api.upload_dataset(train=("a.csv", b"text,label\n" + b"x" * 2_000_000))
+    assert over.status_code == 413
+    far_over = api.upload_dataset(train=("a.csv", b"text,label\n" + b"x" * 4_000_000))
+    assert far_over.status_code == 413
+    assert "SECATEUR_MAX_DATASET_BYTES" in far_over.json()["detail"]
+    assert api.stored() == before

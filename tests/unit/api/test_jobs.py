@@ -1,0 +1,101 @@
+"""Jobs over HTTP: submitted once, listed, polled cheaply, cancelled."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.api.calling import Api, pointers
+
+
+@pytest.fixture
+def spec(model: str, dataset: str) -> dict[str, Any]:
+    return {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+
+
+def test_a_submit_answers_202_with_the_job_and_its_address(api: Api, spec: dict[str, Any]) -> None:
+    answer = api.submit({**spec, "name": "first", "tags": {"suite": "nightly"}, "priority": 5})
+    job = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}" == job["urls"]["self"]
+    assert (job["name"], job["tags"], job["priority"]) == ("first", {"suite": "nightly"}, 5)
+    assert api.get(answer.headers["location"]).json() == job
+
+
+def test_the_same_key_and_body_answer_the_first_job(api: Api, spec: dict[str, Any]) -> None:
+    first = api.submit(spec, **{"Idempotency-Key": "k1"})
+    again = api.submit(dict(reversed(spec.items())), **{"Idempotency-Key": "k1"})
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json()["id"] == again.json()["id"], "the order of fields says nothing"
+    other = api.submit({**spec, "priority": 1}, **{"Idempotency-Key": "k1"})
+    assert other.status_code == 422
+    assert pointers(other) == {"/header/Idempotency-Key"}
+    assert len(api.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_a_poll_of_an_unchanged_job_is_a_304(api: Api, spec: dict[str, Any]) -> None:
+    path = api.submit(spec).headers["location"]
+    etag = api.get(path).headers["etag"]
+    same = api.get(path, headers={"If-None-Match": etag})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    api.call("POST", f"{path}/cancel")
+    assert api.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_a_second_time_harmlessly(api: Api, spec: dict[str, Any]) -> None:
+    path = api.submit(spec).headers["location"]
+    answer = api.call("POST", f"{path}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    events = api.get(f"{path}/events").json()
+    assert [(event["seq"], event["type"]) for event in events] == [(1, "submitted"), (2, "cancelled")]
+    assert [event["seq"] for event in api.get(f"{path}/events?after=1").json()] == [2]
+
+
+def test_jobs_are_filtered_and_paged(api: Api, spec: dict[str, Any]) -> None:
+    ids = [
+        api.submit({**spec, "name": f"run {number}", "tags": {"n": str(number)}}).json()["id"] for number in range(3)
+    ]
+    page = api.get("/v1/jobs?limit=2").json()
+    assert [job["id"] for job in page["data"]] == [ids[2], ids[1]]
+    assert page["has_more"] is True
+    rest = api.get("/v1/jobs", params={"limit": 2, "cursor": page["next_cursor"]}).json()
+    assert ([job["id"] for job in rest["data"]], rest["has_more"], rest["next_cursor"]) == ([ids[0]], False, None)
+    assert [job["id"] for job in api.get("/v1/jobs?tag=n:1").json()["data"]] == [ids[1]]
+    assert [job["id"] for job in api.get("/v1/jobs?q=RUN 0").json()["data"]] == [ids[0]]
+    assert [job["id"] for job in api.get("/v1/jobs?sort=created_at").json()["data"]] == ids
+    assert api.get("/v1/jobs?status=running").json()["data"] == []
+    assert api.get("/v1/jobs?method=magnitude").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("status=done", "/query/status"),
+        ("limit=0", "/query/limit"),
+        ("limit=99999999999999999999999", "/query/limit"),
+        ("sort=name", "/query/sort"),
+        ("cursor=nonsense", "/query/cursor"),
+        ("tag=nocolon", "/query/tag"),
+        ("q=%00", "/query/q"),
+        ("tag=k:%00", "/query/tag"),
+    ],
+)
+def test_a_wrong_query_parameter_is_named(api: Api, query: str, pointer: str) -> None:
+    answer = api.get(f"/v1/jobs?{query}")
+    assert answer.status_code == 422
+    assert pointers(answer) == {pointer}
+
+
+def test_a_new_job_has_no_measurements_masks_or_files(api: Api, spec: dict[str, Any]) -> None:
+    path = api.submit(spec).headers["location"]
+    assert api.get(f"{path}/metrics").json() == {"series": {}}
+    assert api.get(f"{path}/masks").json() == {"data": [], "picture": None}
+    assert api.get(f"{path}/artifacts").json() == {"data": []}
+    assert pointers(api.get(f"{path}/masks?layer=x")) == {"/query/layer"}
+    assert api.get(f"{path}/artifacts/model/config.json").status_code == 404
+    assert api.get(f"{path}/artifacts/%00").status_code == 404
+
+
+def test_methods_are_listed_with_their_parameters(api: Api) -> None:
+    methods = {method["name"]: method for method in api.get("/v1/methods").json()["data"]}
+    assert set(methods) == {"movement", "magnitude"}
+    assert methods["movement"]["parameters"]["score_init"]["default"] == "magnitude"
