@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## Prune a real model through the service, from nothing (about 8 minutes on 2 cores)
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m examples.demo
 
 test: install ## Run the whole test suite
 	@$(BIN)/python -m pytest -q

@@ -29,7 +29,7 @@ def pruned(model: PreTrainedModel, density: float = 0.1) -> MaskedWeights:
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_the_exported_model_is_the_masked_model(model_type: str, tmp_path: Path) -> None:
-    model = tiny_model(model_type, num_labels=3).eval()
+    model = tiny_model(model_type, num_labels=3).train(mode=False)
     masked = pruned(model)
     export_model(model, tiny_tokenizer(), masked, tmp_path / "model")
 

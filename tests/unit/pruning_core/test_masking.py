@@ -24,7 +24,7 @@ class TwoLayers(nn.Module):
 
 
 def matrices(network: TwoLayers) -> list[Matrix]:
-    return [Matrix("first", network.first.weight), Matrix("second", network.second.weight)]
+    return [Matrix(name, network.get_parameter(f"{name}.weight")) for name in ("first", "second")]
 
 
 def batch(seed: int = 1) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from pruning_core.architectures import ARCHITECTURES
 from pruning_core.architectures import prunable_matrices as matrices_of_a_checkpoint
@@ -12,7 +12,7 @@ from tests.tiny import tiny_model
 
 def test_bert_base_has_the_paper_s_counts() -> None:
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(BertConfig())
+        model = BertForSequenceClassification(BertConfig())
     matrices = prunable_matrices(model)
     assert len(matrices) == 12 * 6
     assert sum(matrix.parameter.numel() for matrix in matrices) == 84_934_656

@@ -1,5 +1,7 @@
 """The density schedule, against the paper's formula."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,6 @@ def test_density_never_rises_and_ends_at_the_target(
     except ScheduleError:
         return
     densities = [schedule.density(step) for step in range(total_steps + 1)]
-    assert all(before >= after for before, after in zip(densities, densities[1:], strict=False))
+    assert all(before >= after for before, after in pairwise(densities))
     assert densities[-1] == final_density
     assert min(densities) >= final_density
