@@ -3,9 +3,10 @@
 Torch-free, so that the HTTP service can refuse an unsupported model at upload.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import re2
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 #: A tensor below a numbered layer, named as in the checkpoint: `encoder.layer.0.attention.self.query.weight`.
-_IN_A_LAYER = re.compile(r"\.\d+\..*\.weight$")
+_IN_A_LAYER = re2.compile(r"\.\d+\..*\.weight$")
 
 
 def max_tokens(config: Mapping[str, object]) -> int | None:
@@ -69,7 +70,24 @@ def prunable_matrices(
     return {name: found[name] for name in matching(found, pattern)}
 
 
+def compile_pattern(pattern: str) -> re2._Regexp:
+    """Compile a stranger's regular expression.
+
+    RE2 matches in linear time, whatever the pattern: Python's `re` lets `(.+)+Q` run for ever.
+
+    Raises:
+        ValueError: it is not one, or uses what RE2 leaves out (look-around, back-references).
+    """
+    options = re2.Options()
+    options.log_errors = False  # else the library prints to stderr
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0]
+        raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from error
+
+
 def matching(names: Iterable[str], pattern: str | None) -> list[str]:
     """The module names that `pruning.modules` selects; all of them without a pattern."""
-    expression = re.compile(pattern) if pattern else None
+    expression = compile_pattern(pattern) if pattern else None
     return [name for name in names if expression is None or expression.search(name)]

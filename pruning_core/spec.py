@@ -1,11 +1,11 @@
 """What a pruning run is asked to do: the validated spec, shared by library, HTTP service and worker. No torch here."""
 
 import math
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pruning_core.architectures import compile_pattern
 from pruning_core.methods import METHODS, MethodParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
 
@@ -57,7 +57,7 @@ class Pruning(Part):
     modules: str | None = Field(
         default=None,
         max_length=500,
-        description="Regular expression searched in module names; default: every linear layer of the encoder.",
+        description="RE2 regular expression searched in module names; default: every linear layer of the encoder.",
     )
     params: dict[str, str | int | float | bool] = Field(
         default={}, description="The method's own parameters; `GET /v1/methods` lists them."
@@ -67,9 +67,9 @@ class Pruning(Part):
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"not a valid regular expression: {error}.") from error
+            compile_pattern(pattern or "")
+        except ValueError as error:
+            raise ValueError(f"not a regular expression in RE2's syntax: {error}.") from error
         return pattern
 
 

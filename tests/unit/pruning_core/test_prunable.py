@@ -1,5 +1,7 @@
 """Which matrices are pruned, counted on the paper's own model."""
 
+import time
+
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
@@ -45,6 +47,13 @@ def test_albert_s_shared_layer_counts_once() -> None:
 def test_a_pattern_narrows_the_choice() -> None:
     matrices = prunable_matrices(tiny_model(), r"attention\.self")
     assert [matrix.name.rsplit(".", 1)[1] for matrix in matrices] == ["query", "key", "value"] * 2
+
+
+def test_a_catastrophic_pattern_cannot_hang_the_run() -> None:
+    started = time.monotonic()
+    with pytest.raises(NothingToPrune):
+        prunable_matrices(tiny_model(), "(.+)+Q")
+    assert time.monotonic() - started < 5
 
 
 def test_a_pattern_that_matches_nothing_is_refused_with_an_example() -> None:
