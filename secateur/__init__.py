@@ -1,0 +1,43 @@
+"""Secateur: prune transformers through a service. `Client` talks to it, `EmbeddedService` runs one here."""
+
+from secateur.client import Client
+from secateur.embedded import EmbeddedService
+from secateur.errors import (
+    AccessRefused,
+    ApiProblem,
+    BrokenDownload,
+    Conflict,
+    EmbeddedError,
+    FieldError,
+    Invalid,
+    LocalFileError,
+    NotConfigured,
+    NotFound,
+    SecateurError,
+    ServiceUnavailable,
+    ServiceUnreachable,
+    UnexpectedAnswer,
+    WaitTimeout,
+)
+from secateur.version import __version__
+
+__all__ = [
+    "AccessRefused",
+    "ApiProblem",
+    "BrokenDownload",
+    "Client",
+    "Conflict",
+    "EmbeddedError",
+    "EmbeddedService",
+    "FieldError",
+    "Invalid",
+    "LocalFileError",
+    "NotConfigured",
+    "NotFound",
+    "SecateurError",
+    "ServiceUnavailable",
+    "ServiceUnreachable",
+    "UnexpectedAnswer",
+    "WaitTimeout",
+    "__version__",
+]

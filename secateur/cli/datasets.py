@@ -1,0 +1,67 @@
+"""`secateur datasets upload` and `list`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from secateur.cli.connection import connect
+from secateur.cli.output import AsJson, age_text, print_json, results, say, table
+from secateur.cli.transfer import transferring
+
+app = typer.Typer(help="Upload and list datasets.", no_args_is_help=True)
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the dataset.", show_default=False)],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPLIT=FILE",
+            help="The file of each split: train=train.csv validation=dev.csv. CSV, TSV, JSON Lines, Parquet or SQuAD.",
+            show_default=False,
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Upload a dataset, one file per split, and print its id."""
+    splits = _splits(files)
+    size = sum(path.stat().st_size for path in splits.values() if path.is_file())
+    with connect(context) as client, transferring("Uploading", size) as count:
+        dataset = client.upload_dataset(name, splits, count)
+    if as_json:
+        print_json(dataset)
+        return
+    results.print(dataset["id"], soft_wrap=True)
+    rows = ", ".join(f"{split['name']} {split['rows']:,} rows" for split in dataset["splits"])
+    say(f'Uploaded: {escape(rows)}. Name it in a spec as "dataset": "{dataset["uri"]}".')
+
+
+@app.command("list")
+def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the team's datasets, newest first."""
+    with connect(context) as client:
+        datasets = list(client.datasets())
+    if as_json:
+        print_json(datasets)
+        return
+    listing = table("id", "age", "rows", "name")
+    for dataset in datasets:
+        splits = ", ".join(f"{split['name']} {split['rows']:,}" for split in dataset["splits"])
+        listing.add_row(dataset["id"], age_text(dataset["created_at"]), escape(splits), escape(dataset["name"]))
+    results.print(listing)
+
+
+def _splits(words: list[str]) -> dict[str, Path]:
+    splits: dict[str, Path] = {}
+    for word in words:
+        split, equals, file = word.partition("=")
+        if not (split and equals and file):
+            raise typer.BadParameter(f"{word!r} is not SPLIT=FILE, such as train={word}.")
+        if split in splits:
+            raise typer.BadParameter(f"The split {split} is given twice; put its rows into one file.")
+        splits[split] = Path(file).expanduser()
+    return splits

@@ -1,0 +1,148 @@
+"""`secateur submit`, `watch`, `jobs`, `status`, `cancel`, `download`."""
+
+import itertools
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from rich.markup import escape
+
+from secateur.cli import report
+from secateur.cli.connection import connect
+from secateur.cli.output import AsJson, print_json, results, say
+from secateur.cli.spec_file import read_spec
+from secateur.cli.transfer import transferring
+from secateur.cli.watching import EXIT_CODES, watch
+from secateur.client import Client
+from secateur.resources import JobStatus, Sort
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, job_….", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(submit)
+    app.command("watch")(watch_job)
+    app.command("jobs")(list_jobs)
+    app.command()(status)
+    app.command()(cancel)
+    app.command()(download)
+
+
+def submit(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The spec as JSON; - reads it from stdin.")],
+    stay: Annotated[bool, typer.Option("--watch", help="Show the job's progress until it has ended.")] = False,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="The same key and spec give the same job for 24 hours.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job and print its id.
+
+    With --watch the exit code is the job's: 0 succeeded, 1 failed, 3 cancelled, 130 after Ctrl-C, which ends the
+    watching and not the job.
+    """
+    with connect(context) as client:
+        job = client.submit(read_spec(file), idempotency_key)
+        for warning in job["warnings"]:
+            say(f"[yellow]{escape(warning)}[/]")
+        if stay:
+            say(f"Submitted {job['id']}.")
+            _watch(client, job["id"], as_json)
+        elif as_json:
+            print_json(job)
+        else:
+            results.print(job["id"], soft_wrap=True)
+            say(f"Submitted. Follow it with: secateur watch {job['id']}")
+
+
+def watch_job(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show a job's progress until it has ended.
+
+    The exit code is the job's: 0 succeeded, 1 failed, 3 cancelled, 130 after Ctrl-C, which ends the watching and not
+    the job.
+    """
+    with connect(context) as client:
+        _watch(client, job_id, as_json)
+
+
+def _watch(client: Client, job_id: str, as_json: bool) -> None:
+    job = watch(client, job_id)
+    if as_json:
+        print_json(job)
+    else:
+        report.print_job(job)
+        if job["status"] == "succeeded":
+            say(f"Get the pruned model with: secateur download {job_id} DIRECTORY")
+    raise typer.Exit(EXIT_CODES[job["status"]])
+
+
+def list_jobs(
+    context: typer.Context,
+    *,
+    status: Annotated[
+        JobStatus | None,
+        typer.Option(help=f"Only jobs in this status: {', '.join(get_args(JobStatus))}.", metavar="STATUS"),
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.", metavar="KEY:VALUE")] = None,
+    q: Annotated[str | None, typer.Option("--search", "-q", help="Only jobs whose name or id contains this.")] = None,
+    sort: Annotated[Sort, typer.Option(help="By age, newest first (-created_at) or oldest first.")] = "-created_at",
+    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the team's jobs."""
+    with connect(context) as client:
+        found = client.jobs(status=status, method=method, tag=tag, q=q, sort=sort, page_size=min(limit, 100))
+        jobs = list(itertools.islice(found, limit))
+    if as_json:
+        print_json(jobs)
+    elif jobs:
+        report.print_jobs(jobs)
+    else:
+        say("There is no such job.")
+
+
+def status(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job."""
+    with connect(context) as client:
+        job = client.job(job_id)
+    if as_json:
+        print_json(job)
+    else:
+        report.print_job(job)
+
+
+def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Ask a job to stop. What it has trained so far is lost."""
+    with connect(context) as client:
+        job = client.cancel(job_id)
+    if as_json:
+        print_json(job)
+    else:
+        results.print(f"{job_id} is {job['status']}.", soft_wrap=True)
+
+
+def download(
+    context: typer.Context,
+    job_id: JobId,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to; made if need be.", file_okay=False, show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Download everything a job left behind, each file verified by its sha256.
+
+    Files already there with the right content are left alone, so a download that broke can be repeated.
+    """
+    with connect(context) as client:
+        artifacts = client.artifacts(job_id)
+        with transferring("Downloading", sum(entry["size"] for entry in artifacts)) as count:
+            paths = client.download(job_id, directory, count)
+    if as_json:
+        print_json([{**entry, "path": str(path)} for entry, path in zip(artifacts, paths, strict=True)])
+    elif artifacts:
+        report.print_files(artifacts, paths)
+    else:
+        say(f"{job_id} has no artifacts; only a job that succeeded has. See: secateur status {job_id}")

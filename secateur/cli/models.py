@@ -1,0 +1,63 @@
+"""`secateur models upload` and `list`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from secateur import uploads
+from secateur.cli.connection import connect
+from secateur.cli.output import AsJson, age_text, bytes_text, print_json, results, say, table
+from secateur.cli.transfer import transferring
+
+app = typer.Typer(help="Upload and list models.", no_args_is_help=True)
+
+
+@app.command()
+def upload(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the model.", show_default=False)],
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A Hugging Face directory: what save_pretrained wrote.", show_default=False),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Upload a model's configuration, tokenizer and safetensors weights, and print its id."""
+    directory = directory.expanduser()
+    files, left = uploads.model_files(directory)
+    if left:
+        say(f"Left out, not part of a model the service takes: {escape(', '.join(left))}")
+    size = sum(path.stat().st_size for _, path in files)
+    with connect(context) as client, transferring("Uploading", size) as count:
+        model = client.upload_model(name, directory, count)
+    if as_json:
+        print_json(model)
+        return
+    results.print(model["id"], soft_wrap=True)
+    say(
+        f"Uploaded: {model['model_type']}, {model['parameters']:,} parameters. "
+        f'Name it in a spec as "model": "{model["uri"]}".'
+    )
+
+
+@app.command("list")
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the team's models, newest first."""
+    with connect(context) as client:
+        models = list(client.models())
+    if as_json:
+        print_json(models)
+        return
+    listing = table("id", "type", "parameters", "size", "age", "name", right=("parameters", "size"))
+    for model in models:
+        listing.add_row(
+            model["id"],
+            escape(model["model_type"]),
+            f"{model['parameters']:,}",
+            bytes_text(model["size"]),
+            age_text(model["created_at"]),
+            escape(model["name"]),
+        )
+    results.print(listing)

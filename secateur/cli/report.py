@@ -1,0 +1,79 @@
+"""Jobs and files as tables for people."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+
+from secateur.cli.output import age_text, bytes_text, percent_text, results, seconds_text, status_text, table, time_text
+from secateur.resources import Artifact, Job, Result
+
+
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """One line for each job."""
+    listing = table("id", "status", "method", "done", "age", "name", right=("done",))
+    for job in jobs:
+        listing.add_row(
+            job["id"],
+            status_text(job["status"]),
+            escape(f"{job['spec'].get('method', '')} {job['spec'].get('target_sparsity', '')}"),
+            _share_done(job),
+            age_text(job["created_at"]),
+            escape(job["name"] or ""),
+        )
+    results.print(listing)
+
+
+def print_job(job: Job) -> None:
+    """Everything worth knowing of one job."""
+    facts = table("", "")
+    facts.show_header = False
+    spec = job["spec"]
+    facts.add_row("job", job["id"] + (f" ({escape(job['name'])})" if job["name"] else ""))
+    facts.add_row("status", status_text(job["status"]) + (f", attempt {job['attempt']}" if job["attempt"] > 1 else ""))
+    for field in ("model", "dataset", "method", "target_sparsity"):
+        facts.add_row(field.replace("_", " "), escape(str(spec.get(field, "–"))))
+    if job["tags"]:
+        facts.add_row("tags", escape(", ".join(f"{key}:{value}" for key, value in job["tags"].items())))
+    for moment in ("created_at", "started_at", "finished_at"):
+        facts.add_row(moment.removesuffix("_at"), time_text(job[moment]))
+    progress = job["progress"]
+    if progress["total_steps"]:
+        eta_s = progress["eta_s"]
+        density = f", density {percent_text(progress['density'])}" if job["status"] == "running" else ""
+        left = f", {seconds_text(eta_s)} left" if eta_s is not None and job["status"] == "running" else ""
+        facts.add_row("progress", f"step {progress['step']} of {progress['total_steps']}{left}{density}")
+    if job["result"]:
+        for name, value in _outcome(job["result"]):
+            facts.add_row(name, value)
+    results.print(facts)
+    if job["error"]:
+        results.print(f"[red]{escape(job['error']['code'])}[/]: {escape(job['error']['detail'])}", soft_wrap=True)
+        if log_tail := job["error"]["log_tail"]:
+            results.print(escape(log_tail.rstrip()), style="dim", soft_wrap=True)
+
+
+def print_files(artifacts: Sequence[Artifact], paths: Sequence[Path]) -> None:
+    """One line for each downloaded file."""
+    listing = table("file", "size", right=("size",))
+    for artifact, path in zip(artifacts, paths, strict=True):
+        listing.add_row(escape(str(path)), bytes_text(artifact["size"]))
+    results.print(listing)
+
+
+def _outcome(result: Result) -> list[tuple[str, str]]:
+    dense = result.get("dense_eval") or {}
+    rows = []
+    for name, value in result.get("eval", {}).items():
+        beside = f" (dense {dense[name]:.4f})" if name in dense else ""
+        rows.append((name, f"{value:.4f}{beside}"))
+    if density := result.get("density"):
+        shares = (("prunable", density["prunable"]), ("encoder", density["encoder"]), ("model", density["model"]))
+        rows.append(("density", ", ".join(f"{percent_text(share)} {of}" for of, share in shares)))
+    sizes = result.get("bytes", {}).items()
+    return rows + [(f"{name} size", bytes_text(size)) for name, size in sizes if size is not None]
+
+
+def _share_done(job: Job) -> str:
+    progress = job["progress"]
+    return f"{progress['step'] / progress['total_steps']:.0%}" if progress["total_steps"] else ""

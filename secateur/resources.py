@@ -1,0 +1,197 @@
+"""What the service returns, field by field, as typed dictionaries.
+
+They are the JSON itself: `job["status"]` reads what the wire said, and fields that a newer service adds pass through.
+"""
+
+from typing import Literal, TypedDict
+
+JobStatus = Literal["queued", "running", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"]
+
+#: A job in one of these will not change any more.
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+#: Newest first (`-`) or oldest first.
+Sort = Literal["-created_at", "created_at"]
+
+
+class Progress(TypedDict):
+    """How far a job has come; what is not known yet is null."""
+
+    step: int
+    total_steps: int | None
+    phase: str | None
+    density: float | None
+    eta_s: float | None
+
+
+class Densities(TypedDict):
+    """Kept shares after pruning, of three nested sets of weights."""
+
+    prunable: float
+    encoder: float
+    model: float
+
+
+class Result(TypedDict, total=False):
+    """What a succeeded job achieved; `report.json` has the whole of it."""
+
+    eval: dict[str, float]
+    dense_eval: dict[str, float] | None
+    density: Densities
+    bytes: dict[str, int | None]
+
+
+class JobError(TypedDict):
+    """Why a job failed."""
+
+    code: str
+    detail: str
+    log_tail: str | None
+
+
+class Job(TypedDict):
+    """A pruning job."""
+
+    id: str
+    status: JobStatus
+    name: str | None
+    tags: dict[str, str]
+    priority: int
+    spec: dict[str, object]
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempt: int
+    progress: Progress
+    result: Result | None
+    error: JobError | None
+    warnings: list[str]
+    urls: dict[str, str]
+
+
+class Event(TypedDict):
+    """One entry of a job's history; `seq` counts from 1 without gaps."""
+
+    seq: int
+    type: str
+    at: str
+    attempt: int | None
+    data: dict[str, object]
+
+
+class Layer(TypedDict):
+    """One pruned matrix: how many of its weights were kept."""
+
+    name: str
+    shape: list[int]
+    kept: int
+    total: int
+    density: float
+
+
+class Artifact(TypedDict):
+    """A file a job left behind."""
+
+    name: str
+    kind: str
+    size: int
+    sha256: str
+    media_type: str
+    url: str
+
+
+class Split(TypedDict):
+    """One split of a dataset."""
+
+    name: str
+    rows: int
+    size: int
+    sha256: str
+
+
+class Column(TypedDict):
+    """One column of a dataset; the counts are by split."""
+
+    name: str
+    type: str
+    nulls: dict[str, int]
+    distinct: dict[str, int]
+
+
+class Label(TypedDict):
+    """A label and how often it occurs."""
+
+    value: str | int | float | bool
+    rows: int
+
+
+class Dataset(TypedDict):
+    """An uploaded dataset, normalised; its `uri` names it in a spec."""
+
+    id: str
+    uri: str
+    name: str
+    format: str
+    columns: list[Column]
+    splits: list[Split]
+    rows: int
+    size: int
+    labels: dict[str, list[Label]]
+    preview: list[dict[str, object]]
+    created_at: str
+    url: str
+
+
+class ModelFile(TypedDict):
+    """One file of a model."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Model(TypedDict):
+    """An uploaded model; its `uri` names it in a spec."""
+
+    id: str
+    uri: str
+    name: str
+    model_type: str
+    parameters: int
+    prunable_parameters: int
+    prunable_matrices: dict[str, list[int]]
+    max_length: int | None
+    size: int
+    files: list[ModelFile]
+    created_at: str
+    url: str
+
+
+class Method(TypedDict):
+    """A pruning method and the parameters of its own."""
+
+    name: str
+    summary: str
+    source: str
+    learns_scores: bool
+    parameters: dict[str, dict[str, object]]
+
+
+class Checks(TypedDict):
+    """What the service found when it looked at its parts; `workers` is null while the broker is away."""
+
+    database: Literal["ok", "away", "behind"]
+    broker: Literal["ok", "away"]
+    workers: int | None
+
+
+class Health(TypedDict):
+    """Whether the service takes requests (`ready`, `degraded`) and would run jobs now (`ready`)."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    checks: Checks
+
+
+#: For each metric name its points `[step, value, time]`, oldest first; a value that was not finite is null.
+Series = dict[str, list[tuple[int, float | None, str]]]

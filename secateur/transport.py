@@ -1,0 +1,159 @@
+"""Sending one request: what is tried again and what is given up."""
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import IO
+
+import httpx
+
+from secateur.address import Address
+from secateur.answers import problem_of
+from secateur.errors import ServiceUnavailable, ServiceUnreachable
+from secateur.version import __version__
+
+TRIES = 4
+FIRST_PAUSE_S = 0.25
+# A service that asks for a longer pause gets this one, so that a command never seems to hang.
+LONGEST_PAUSE_S = 30.0
+
+#: Query parameters; those that are None are left out.
+Params = Mapping[str, str | int | None]
+#: Multipart fields: (field name, (file name, open file, media type)).
+Files = list[tuple[str, tuple[str, IO[bytes], str]]]
+
+
+class Again(Enum):
+    """When a request may be sent a second time. Where it never reached the service, it always may."""
+
+    IF_NOT_SENT = auto()
+    ALWAYS = auto()
+
+
+class Transport:
+    """One pooled connection to the service, with the retries that are safe."""
+
+    def __init__(self, address: Address, timeout: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.address = address
+        self._sleep = sleep
+        headers = {"Accept": "application/json", "User-Agent": f"secateur/{__version__}"}
+        if address.key:
+            headers["Authorization"] = f"Bearer {address.key}"
+        self._http = httpx.Client(
+            base_url=address.url,
+            headers=headers,
+            timeout=timeout,
+            # A proxy from the environment is for the world outside, never for the service on this machine.
+            mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        again: Again,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        passing: tuple[int, ...] = (),
+    ) -> httpx.Response:
+        """Send a request and return its answer, trying again where that is safe.
+
+        Args:
+            method: The HTTP method.
+            path: The path below the service's address.
+            again: When the request may be repeated.
+            params: Query parameters.
+            headers: Further headers.
+            json: The body.
+            passing: Error statuses to return instead of raising.
+
+        Raises:
+            ApiProblem: The service refused.
+            ServiceUnreachable: No answer came.
+            UnexpectedAnswer: The answer is not one of Secateur's.
+        """
+
+        def once() -> httpx.Response:
+            return self._http.request(method, path, params=_given(params), headers=headers, json=json)
+
+        return self._repeat(once, again, passing)
+
+    def upload(
+        self, path: str, data: Mapping[str, str], open_files: Callable[[], Files], timeout: float
+    ) -> httpx.Response:
+        """POST files as multipart, streamed from disk.
+
+        Args:
+            path: The path below the service's address.
+            data: The plain fields.
+            open_files: Opens the files anew for each try; they are closed here.
+            timeout: Seconds without any progress before giving up; validating a large file takes a while.
+        """
+
+        def once() -> httpx.Response:
+            files = open_files()
+            try:
+                return self._http.post(path, data=data, files=files, timeout=timeout)
+            finally:
+                for _, (_, file, _) in files:
+                    file.close()
+
+        return self._repeat(once, Again.IF_NOT_SENT, ())
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
+        """GET a body piece by piece; a single try, because the caller knows how much it already has."""
+        try:
+            with self._http.stream("GET", path, headers=headers) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise problem_of(response)
+                yield response
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+
+    def _repeat(self, once: Callable[[], httpx.Response], again: Again, passing: tuple[int, ...]) -> httpx.Response:
+        for tried in range(1, TRIES + 1):
+            try:
+                response = once()
+            except httpx.TransportError as error:
+                never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+                if tried == TRIES or not (never_sent or again is Again.ALWAYS):
+                    raise self._unreachable(error) from error
+                retry_after_s = None
+            else:
+                if response.status_code < 300 or response.status_code in (304, *passing):
+                    return response
+                problem = problem_of(response)
+                if tried == TRIES or not isinstance(problem, ServiceUnavailable):
+                    raise problem
+                retry_after_s = problem.retry_after_s
+            self.pause(tried, retry_after_s)
+        raise AssertionError("the last try returns or raises")
+
+    def pause(self, tried: int, retry_after_s: float | None) -> None:
+        """Wait before the next try: as long as the service asks, else twice as long as the time before."""
+        wait = FIRST_PAUSE_S * 2 ** (tried - 1) if retry_after_s is None else retry_after_s
+        self._sleep(min(wait, LONGEST_PAUSE_S))
+
+    def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
+        where = f"{self.address.url} (from {self.address.origin})"
+        if isinstance(error, httpx.ConnectError):
+            return ServiceUnreachable(
+                f"No service answers at {where}: {str(error) or 'the connection was refused'}. "
+                "Start one with `secateur up`, or check the address."
+            )
+        if isinstance(error, httpx.TimeoutException):
+            return ServiceUnreachable(f"The service at {where} did not answer in time. Try again, or look at its logs.")
+        return ServiceUnreachable(f"The connection to {where} broke ({str(error) or type(error).__name__}). Try again.")
+
+
+def _given(params: Params | None) -> dict[str, str | int]:
+    return {name: value for name, value in (params or {}).items() if value is not None}
