@@ -14,6 +14,9 @@ from store.documents import JsonObject, JsonValue
 
 MAX_BYTES = 1 << 20
 
+#: Nothing that we read nests nearly as deep, and every walk through a document is one recursion per level.
+MAX_DEPTH = 64
+
 
 @dataclass(frozen=True)
 class Body:
@@ -73,7 +76,7 @@ def parse(raw: bytes) -> JsonValue:
     except UnicodeDecodeError as error:
         raise MalformedRequest(f"The body is not UTF-8 at byte {error.start}. Send JSON encoded as UTF-8.") from error
     try:
-        return cast(JsonValue, json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates))
+        value = cast(JsonValue, json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_duplicates))
     except json.JSONDecodeError as error:
         raise MalformedRequest(
             f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
@@ -82,6 +85,21 @@ def parse(raw: bytes) -> JsonValue:
         raise MalformedRequest("The body nests too deeply to be read. Flatten it.") from error
     except ValueError as error:  # an integer of thousands of digits
         raise MalformedRequest(f"The body is not usable JSON: {error}.") from error
+    if _deeper_than(value, MAX_DEPTH):
+        raise MalformedRequest(f"The body nests deeper than {MAX_DEPTH} levels. Flatten it.")
+    return value
+
+
+def _deeper_than(value: JsonValue, levels: int) -> bool:
+    if isinstance(value, str) or not isinstance(value, Mapping | Sequence):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(_deeper_than(item, levels - 1) for item in inner)
+
+
+def compact(value: JsonValue) -> str:
+    """A value as JSON, short enough for a message."""
+    return json.dumps(value, ensure_ascii=False)[:80]
 
 
 def _no_constant(name: str) -> NoReturn:

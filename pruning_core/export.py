@@ -78,4 +78,5 @@ def export_masks(masked: MaskedWeights, path: Path) -> None:
         bits = np.packbits(masked.mask[start:stop].cpu().numpy(), bitorder="little")
         packed[matrix.name] = torch.from_numpy(bits)
         shapes[matrix.name] = list(matrix.parameter.shape)
-    save_file(packed, path, {"format": "secateur-masks", "version": "1", "shapes": json.dumps(shapes)})
+    # One key only: safetensors writes several in random order, and equal masks must be equal files.
+    save_file(packed, path, {"shapes": json.dumps(shapes)})

@@ -35,10 +35,14 @@ from pruning_core.tasks.text_classification import (
 )
 from pruning_core.training import OnProgress, Progress, fine_tune, freeze_embeddings
 
-__all__ = ["Progress", "PruningResult", "prune"]
+__all__ = ["ModelError", "Progress", "PruningResult", "prune"]
 
 #: Share of the training rows held out where no evaluation split is given.
 HOLDOUT = 0.1
+
+
+class ModelError(ValueError):
+    """The model directory cannot be used: its weights do not belong to its config."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def prune(
     Raises:
         ScheduleError: the run is too short for the schedule.
         DataError: rows do not fit the task.
+        ModelError: the model's weights do not fit its config.
         NothingToPrune: no matrix matches `pruning.modules`.
         Diverged: the loss is no longer finite.
         ExportMismatch: the exported model is not the trained one.
@@ -176,7 +181,7 @@ def _load(directory: Path, labels: Sequence[Label], spec: PruningSpec, device: t
     """The pretrained model with a fresh head for `labels`; dense and pruned runs start from the same numbers."""
     set_seed(spec.training.seed)
     names = [str(label) for label in labels]
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+    loaded, info = AutoModelForSequenceClassification.from_pretrained(
         directory,
         num_labels=len(names),
         id2label=dict(enumerate(names)),
@@ -187,7 +192,17 @@ def _load(directory: Path, labels: Sequence[Label], spec: PruningSpec, device: t
         trust_remote_code=False,
         use_safetensors=True,
         local_files_only=True,
-    ).to(device)
+        output_loading_info=True,
+    )
+    model: PreTrainedModel = loaded.to(device)
+    inside = model.base_model_prefix + "."
+    lost = sorted(
+        name
+        for name in {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+        if name.startswith(inside) and "pooler" not in name
+    )
+    if lost:  # transformers fills them with random numbers and goes on
+        raise ModelError(f"{len(lost)} tensors of the encoder are missing or of another shape: {', '.join(lost[:3])} …")
     if spec.training.freeze_embeddings:
         freeze_embeddings(model)
     return model

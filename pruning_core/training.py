@@ -153,6 +153,9 @@ def fine_tune(
         ),
         callbacks=[callback],
     )
+    # Classification heads average over their own batch. The Trainer takes any **kwargs in `forward` for a promise to
+    # divide by the accumulated number of items, and would multiply loss and gradients by the accumulation steps.
+    trainer.model_accepts_loss_kwargs = False
     trainer.remove_callback(_printer())
     trainer.train()
     # accelerate leaves `forward` wrapped in autocast; from here on the model computes in its own fp32 again

@@ -3,8 +3,9 @@
 import socket
 import tempfile
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -52,3 +53,12 @@ class Settings(BaseSettings):
         default_factory=socket.gethostname,
         description="How this worker signs its attempts. Defaults to the host's name.",
     )
+
+    @model_validator(mode="after")
+    def _lease_outlives_a_late_renewal(self) -> Self:
+        if self.renew_s > self.lease_s / 2:
+            raise ValueError(
+                f"SECATEUR_RENEW_S is {self.renew_s:g} and SECATEUR_LEASE_S {self.lease_s:g}: a lease must last at "
+                "least twice as long as the time between its renewals."
+            )
+        return self

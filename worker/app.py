@@ -5,18 +5,24 @@ Start it with `celery -A worker.app worker -P prefork -c 1 -Q default`.
 
 import mmap
 import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from celery import Celery
 from celery.signals import worker_process_init, worker_shutting_down
 
-from store import Settings, claim_next, open_database
+from store import DATABASE_AWAY, Database, Settings, claim_next, open_database
 from store.doorbell import CELERY, DEFAULT_QUEUE, TASK
+from worker.broker import tolerate_rubbish
 from worker.lifeline import die_with_parent
+from worker.scratch import Scratch
 from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 settings = Settings()
+tolerate_rubbish()
 
 app = Celery("secateur", broker=settings.broker_url)
 app.conf.update(
@@ -26,7 +32,10 @@ app.conf.update(
     task_acks_late=False,
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
+    # A job goes on while the broker is away, and the worker never gives up looking for it.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     worker_hijack_root_logger=False,
 )
 
@@ -51,17 +60,54 @@ def work(queue: str) -> int:
     Returns:
         How many attempts were made.
     """
-    database = open_database(settings.database_url)
+    if not isinstance(queue, str):
+        raise TypeError(f"A doorbell names a queue; this one said {queue!r}.")
+    with _told_to_stop() as told:
+        database = open_database(settings.database_url)
+        try:
+            return _run_jobs(database, queue, lambda: bool(_stopping[0]) or told())
+        finally:
+            database.close()
+
+
+def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -> int:
+    scratch = Scratch(settings.scratch_dir)
+    supervisor = Supervisor(database, settings, scratch, is_stopping)
     attempts = 0
     try:
-        supervisor = Supervisor(database, settings, is_stopping=lambda: bool(_stopping[0]))
-        while not _stopping[0]:
+        while not is_stopping():
+            # Before the claim: a worker that cannot write must leave the jobs to those that can.
+            scratch.check()
+            scratch.sweep()
             with database.write() as session:
                 claim = claim_next(session, queue, f"{settings.worker_name}:{os.getpid()}", settings.lease_s)
             if claim is None:
                 break
             attempts += 1
             supervisor.run(claim)
-    finally:
-        database.close()
+    except DATABASE_AWAY as error:
+        log.warning("database_away", error=str(error.__cause__ or error))  # the reconciler rings again
+    except OSError as error:
+        log.error("scratch_unusable", folder=str(settings.scratch_dir), error=str(error))
     return attempts
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[Callable[[], bool]]:
+    """Let a SIGTERM to this very process stop its job in order, too, instead of losing it; then end by it.
+
+    systemd and `pkill` signal every process of a worker at once, and Celery's cold shutdown the pool's children.
+    """
+    told = False
+
+    def tell(signum: int, frame: object) -> None:
+        nonlocal told
+        told = True
+
+    before = signal.signal(signal.SIGTERM, tell)
+    try:
+        yield lambda: told
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if told:
+            signal.raise_signal(signal.SIGTERM)

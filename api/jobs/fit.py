@@ -7,7 +7,11 @@ from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
 from pruning_core.architectures import max_tokens, prunable_matrices
 from pruning_core.schedule import ScheduleError
+from pruning_core.spec import TextClassification
 from store import Model
+
+#: Families whose own tokenizers give the second text of a pair another token type.
+_TYPED = frozenset({"bert", "electra", "albert"})
 
 
 def fitting_length(spec: JobSpec, model: Model, findings: Findings) -> int:
@@ -41,11 +45,27 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
         return
     weights = sum(prod(shape) for shape in matrices.values())
     kept = round(spec.final_density * weights)
-    if kept < len(matrices) and findings.sound("target_sparsity"):
+    if kept == weights and findings.sound("target_sparsity"):
+        findings.wrong(
+            ("target_sparsity",),
+            f"target_sparsity {spec.target_sparsity} removes none of {weights:,} weights. Raise it to at least "
+            f"{1 / weights:.6g}.",
+        )
+    elif kept < len(matrices) and findings.sound("target_sparsity"):
         findings.wrong(
             ("target_sparsity",),
             f"target_sparsity {spec.target_sparsity} keeps {kept} of {weights:,} weights, fewer than there are "
             f"matrices ({len(matrices)}). Lower it to at most {1 - len(matrices) / weights:.6g}.",
+        )
+
+
+def check_pairs(task: TextClassification, model: Model, findings: Findings) -> None:
+    """Note pairs of texts for a model whose embeddings cannot tell the second from the first."""
+    if task.text_pair is not None and model.model_type in _TYPED and model.config.get("type_vocab_size", 2) == 1:
+        findings.wrong(
+            ("task", "text_pair"),
+            f"The model has one token type (type_vocab_size 1), and pairs need two: {model.model_type!r} marks the "
+            "second text with it. Leave out task.text_pair, or use another model.",
         )
 
 

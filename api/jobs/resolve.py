@@ -7,7 +7,7 @@ from api.datasets.columns import Column, Value
 from api.jobs.advice import advise
 from api.jobs.columns import task_columns
 from api.jobs.findings import Findings
-from api.jobs.fit import check_matrices, check_steps, fitting_length
+from api.jobs.fit import check_matrices, check_pairs, check_steps, fitting_length
 from api.jobs.inputs import find_inputs
 from api.jobs.labels import HOLDOUT, check_texts, read_labels, training_rows
 from api.jobs.reading import read_spec
@@ -100,6 +100,8 @@ def _look_at_data(spec: JobSpec, dataset: Dataset, model: Model | None, findings
     if chosen is None or task is None:
         return None
     check_texts(task, columns, chosen, findings)
+    if model is not None:
+        check_pairs(task, model, findings)
     labels = read_labels(task, columns[task.label], chosen, model.config if model else {}, findings)
     if labels is None:
         return None

@@ -61,16 +61,16 @@ def what_is_missing(filenames: Iterable[str]) -> list[str]:
     missing = []
     if "config.json" not in names:
         missing.append("config.json is missing. Upload all files that model.save_pretrained(folder) writes.")
-    tokenizer = (
-        {"tokenizer.json"} <= names
-        or {"vocab.txt"} <= names
-        or {"vocab.json", "merges.txt"} <= names
-        or any(_SENTENCEPIECE.fullmatch(name) for name in names)
-    )
-    if not tokenizer:
+    tokenizer = {"tokenizer.json"} <= names or {"vocab.txt"} <= names or {"vocab.json", "merges.txt"} <= names
+    if not tokenizer and any(_SENTENCEPIECE.fullmatch(name) for name in names):
         missing.append(
-            "The tokenizer is missing: tokenizer.json, or vocab.txt, or vocab.json with merges.txt, or a sentencepiece "
-            "*.model. Upload what tokenizer.save_pretrained(folder) writes."
+            "A sentencepiece *.model alone cannot be read here. Add the tokenizer.json that "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes where sentencepiece is installed."
+        )
+    elif not tokenizer:
+        missing.append(
+            "The tokenizer is missing: tokenizer.json, or vocab.txt, or vocab.json with merges.txt. Upload what "
+            "tokenizer.save_pretrained(folder) writes."
         )
     if not any(_WEIGHTS.fullmatch(name) for name in names):
         missing.append(f"The weights are missing: no *.safetensors. {_SAFE}")

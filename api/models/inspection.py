@@ -6,8 +6,9 @@ from math import prod
 
 from api.models.configuration import BadConfiguration, Configuration, read_configuration
 from api.models.filenames import what_is_missing, why_refused
+from api.models.finite import first_not_finite
 from api.models.safetensors import BadSafetensors, Tensor, read_header
-from api.models.tokenizer import BadTokenizer, check_tokenizer
+from api.models.tokenizer import FILES, BadTokenizer, check_tokenizer
 from api.models.weights import INDEX, BadWeights, check_weights, joined
 from api.multipart import FilePart, Form
 from api.problems import FieldError, Invalid, pointer
@@ -17,8 +18,6 @@ MAX_FILES = 64
 
 #: Largest file that is read into memory to be checked; the largest tokenizer.json in use is about 35 MB.
 _MAX_PARSED_BYTES = 64 << 20
-
-_PARSED = frozenset({"tokenizer.json", "vocab.txt", "vocab.json"})
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,13 @@ def inspect(form: Form) -> Inspected:
         problems.append(str(error))
     if configuration is not None:
         try:
-            parsed = {name: _content(file) for name, file in files.items() if name in _PARSED}
-            check_tokenizer(parsed, configuration.vocab_size)
+            check_tokenizer({name: _content(file) for name, file in files.items() if name in FILES}, configuration)
+        except BadTokenizer as error:
+            problems.append(str(error))
+        try:
             if tensors is not None:
                 check_weights(tensors, configuration)
-        except (BadTokenizer, BadWeights) as error:
+        except BadWeights as error:
             problems.append(str(error))
     if problems or configuration is None or tensors is None:
         raise _refusal(problems)
@@ -107,6 +108,10 @@ def _tensors(files: dict[str, FilePart]) -> dict[str, Tensor]:
                 headers[name] = read_header(file.stream, file.size).tensors
             except BadSafetensors as error:
                 raise BadWeights(f"{name} is not a safetensors file: {error} Save the model again.") from error
+            if bad := first_not_finite(file.stream, headers[name]):
+                raise BadWeights(
+                    f"Tensor {bad[:100]!r} holds NaN or infinity. Go back to a checkpoint from before it diverged."
+                )
     return joined(headers, _content(files[INDEX]) if INDEX in files else None)
 
 

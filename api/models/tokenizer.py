@@ -1,61 +1,285 @@
-"""Checks that a tokenizer can be read and that the model has an embedding for each of its tokens."""
+"""Checks that transformers will make of the files the tokenizer that they are, and that the model knows its tokens.
 
+transformers does not simply read tokenizer.json: unless the class is the generic one, it takes the vocabulary out of
+it and builds the family's own tokenizer around that. Files of another kind then fail in the job, or worse, give every
+word the same unknown token. Special tokens that the vocabulary lacks are appended to it, with ids for which the model
+has no embedding.
+"""
+
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from tokenizers import Tokenizer
+
+from api.bodies import compact, parse
+from api.models.configuration import Configuration
+from api.problems import MalformedRequest
+from store import JsonObject
+
+#: The files that are looked into.
+FILES = frozenset(
+    {
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+        "vocab.txt", "vocab.json", "merges.txt",
+    }
+)  # fmt: skip
+
+_GENERIC = frozenset({"PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"})
+_REMEDY = (
+    'Save the tokenizer again with tokenizer.save_pretrained(folder), or set "tokenizer_class": '
+    '"PreTrainedTokenizerFast" in tokenizer_config.json to have tokenizer.json taken as it is.'
+)
+_INPUTS = frozenset({"input_ids", "token_type_ids", "attention_mask"})
+_PROBES = ("The film was good.", "ünïcödé 日本 ✓ \t x1", "")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A class of transformers' tokenizers.
+
+    Attributes:
+        model: what tokenizer.json must hold.
+        plain: the files that do instead of tokenizer.json.
+        special: special tokens by role, unless told otherwise.
+        lowercases: whether it lower-cases unless told otherwise; None where that is left to tokenizer.json.
+    """
+
+    model: str
+    plain: tuple[str, ...]
+    special: Mapping[str, str]
+    lowercases: bool | None = None
+
+
+def _roles(unk: str, cls: str, sep: str, pad: str, mask: str) -> dict[str, str]:
+    return {"unk_token": unk, "cls_token": cls, "sep_token": sep, "pad_token": pad, "mask_token": mask}
+
+
+_WORDPIECE = _Kind("WordPiece", ("vocab.txt",), _roles("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"), lowercases=True)
+_FAIRSEQ = _roles("<unk>", "<s>", "</s>", "<pad>", "<mask>")
+
+#: By class name without `Fast`.
+_KINDS: dict[str, _Kind] = {
+    "BertTokenizer": _WORDPIECE,
+    "DistilBertTokenizer": _WORDPIECE,
+    "ElectraTokenizer": _WORDPIECE,
+    "MPNetTokenizer": _Kind(
+        "WordPiece", ("vocab.txt",), _roles("[UNK]", "<s>", "</s>", "<pad>", "<mask>"), lowercases=True
+    ),
+    "RobertaTokenizer": _Kind("BPE", ("vocab.json", "merges.txt"), _FAIRSEQ),
+    "XLMRobertaTokenizer": _Kind("Unigram", (), _FAIRSEQ),
+    "CamembertTokenizer": _Kind("Unigram", (), _FAIRSEQ),
+    "AlbertTokenizer": _Kind("Unigram", (), _roles("<unk>", "[CLS]", "[SEP]", "<pad>", "[MASK]")),
+    "DebertaV2Tokenizer": _Kind("Unigram", (), _roles("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")),
+}
+
+#: What transformers takes where neither tokenizer_config.json nor config.json names a class.
+_CLASS_OF_FAMILY = {
+    "bert": "BertTokenizer",
+    "distilbert": "BertTokenizer",
+    "electra": "BertTokenizer",
+    "mpnet": "MPNetTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "camembert": "CamembertTokenizer",
+    "albert": "AlbertTokenizer",
+    "deberta-v2": "DebertaV2Tokenizer",
+}
 
 
 class BadTokenizer(ValueError):
     """The tokenizer cannot be taken; the message says what to do."""
 
 
-def check_tokenizer(files: Mapping[str, bytes], vocab_size: int) -> None:
+def check_tokenizer(files: Mapping[str, bytes], configuration: Configuration) -> None:
     """Check the tokenizer's files.
 
     Args:
-        files: tokenizer.json, vocab.txt, vocab.json: those that there are.
-        vocab_size: how many tokens the model knows.
+        files: those of `FILES` that there are.
+        configuration: of the model.
 
     Raises:
-        BadTokenizer: A file cannot be read, or names a token that the model does not know.
+        BadTokenizer: A file cannot be read, belongs to another kind of tokenizer, or has tokens that the model does
+            not know.
     """
-    largest = {
-        "tokenizer.json": _largest_of_tokenizer,
-        "vocab.txt": _largest_of_lines,
-        "vocab.json": _largest_of_object,
-    }
-    for name, raw in files.items():
-        if name in largest and (token := largest[name](raw)) >= vocab_size:
+    settings = _object(files, "tokenizer_config.json")
+    _require_plain(settings)
+    named = settings.get("tokenizer_class") or configuration.document.get("tokenizer_class")
+    name = str(named or _CLASS_OF_FAMILY[configuration.model_type]).removesuffix("Fast")
+    tokenizer = _read(files["tokenizer.json"]) if "tokenizer.json" in files else None
+    special = {**_special(_object(files, "special_tokens_map.json")), **_special(settings)}
+    if name in _KINDS:
+        kind = _KINDS[name]
+        special = {**kind.special, **special}
+        _require_kind(name, kind, tokenizer, files)
+        _require_case(kind, tokenizer, settings)
+    elif f"{name}Fast" not in _GENERIC and name not in _GENERIC:
+        raise BadTokenizer(f"The tokenizer's class {compact(named)} is not supported. {_REMEDY}")
+    elif tokenizer is None:
+        raise BadTokenizer(
+            f"tokenizer_class {name!r} needs a tokenizer.json. Upload what tokenizer.save_pretrained(folder) writes."
+        )
+    if not special.get("pad_token"):
+        raise BadTokenizer(
+            'The tokenizer has no padding token. Name one of its tokens in tokenizer_config.json: "pad_token": "…".'
+        )
+    vocabulary = _vocabulary(tokenizer, files)
+    if name in _KINDS and special.get("unk_token") not in vocabulary:
+        raise BadTokenizer(f"The vocabulary lacks the unknown token {special.get('unk_token')!r}. {_REMEDY}")
+    _require_known(vocabulary, [*special.values(), *_added(files, settings)], configuration.vocab_size)
+    if tokenizer is not None:
+        _probe(tokenizer, configuration.vocab_size)
+        if name not in _KINDS and not tokenizer.encode("").ids:
             raise BadTokenizer(
-                f"{name} has token id {token}, and the model's vocab_size is {vocab_size}. Upload the tokenizer that "
-                "belongs to the model, or resize the model's embeddings."
+                "tokenizer.json adds no special tokens, so that an empty text would have no token at all. Give it a "
+                "post-processor that adds them, such as [CLS] … [SEP]."
             )
 
 
-def _largest_of_tokenizer(raw: bytes) -> int:
+def _require_plain(settings: JsonObject) -> None:
+    if settings.get("auto_map"):
+        raise BadTokenizer(
+            "tokenizer_config.json names code of its own (auto_map), and this service runs none from uploads. "
+            f"Leave auto_map out if transformers can do without. {_REMEDY}"
+        )
+    if not isinstance(settings.get("tokenizer_class"), str | None):
+        raise BadTokenizer(f"tokenizer_config.json: tokenizer_class must be the name of a class. {_REMEDY}")
+    if settings.get("padding_side", "right") not in {"right", "left"}:
+        raise BadTokenizer("tokenizer_config.json: padding_side must be right or left.")
+    names = settings.get("model_input_names")
+    if names is not None and not (isinstance(names, list) and "input_ids" in names and set(names) <= _INPUTS):
+        raise BadTokenizer(
+            f"tokenizer_config.json: model_input_names must be a list of {', '.join(sorted(_INPUTS))}; input_ids "
+            "must be among them."
+        )
+
+
+def _require_kind(name: str, kind: _Kind, tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> None:
+    if tokenizer is not None:
+        model = type(tokenizer.model).__name__
+        if model != kind.model:
+            raise BadTokenizer(f"tokenizer.json holds a {model}, and {name} is a {kind.model}. {_REMEDY}")
+    elif not kind.plain or not set(kind.plain) <= set(files):
+        needed = f"tokenizer.json, or {' with '.join(kind.plain)}" if kind.plain else "tokenizer.json"
+        raise BadTokenizer(
+            f"{name} needs {needed}. Upload what tokenizer.save_pretrained(folder) writes, or name the right "
+            "tokenizer_class in tokenizer_config.json."
+        )
+
+
+def _require_case(kind: _Kind, tokenizer: Tokenizer | None, settings: JsonObject) -> None:
+    """What tokenizer.json says of upper and lower case is not read; what tokenizer_config.json says counts."""
+    if kind.lowercases is None or tokenizer is None:
+        return
+    stored = getattr(tokenizer.normalizer, "lowercase", None)
+    applied = settings.get("do_lower_case", kind.lowercases)
+    if isinstance(stored, bool) and stored != applied:
+        raise BadTokenizer(
+            f"tokenizer.json has lowercase {compact(stored)}, and transformers goes by tokenizer_config.json, where "
+            f'do_lower_case is {compact(applied)}. Set "do_lower_case": {compact(stored)} there.'
+        )
+
+
+def _special(settings: JsonObject) -> dict[str, str | None]:
+    """Special tokens by role; a role may be declared empty."""
+    found: dict[str, str | None] = {}
+    for role, value in settings.items():
+        if role.endswith("_token") and not isinstance(value, bool):
+            token = value.get("content") if isinstance(value, Mapping) else value
+            if not isinstance(token, str | None):
+                raise BadTokenizer(f"{role} must be a token, not {compact(value)}. {_REMEDY}")
+            found[role] = token
+    return found
+
+
+def _added(files: Mapping[str, bytes], settings: JsonObject) -> Iterator[str]:
+    """Tokens that are appended where the vocabulary lacks them."""
+    yield from _object(files, "added_tokens.json")
+    for name in ("additional_special_tokens", "extra_special_tokens"):
+        more = settings.get(name) or ()
+        for value in more.values() if isinstance(more, Mapping) else more if isinstance(more, list) else ():
+            token = value.get("content") if isinstance(value, Mapping) else value
+            if isinstance(token, str):
+                yield token
+    decoder = settings.get("added_tokens_decoder")
+    for value in decoder.values() if isinstance(decoder, Mapping) else ():
+        if isinstance(value, Mapping) and isinstance(token := value.get("content"), str):
+            yield token
+
+
+def _require_known(vocabulary: Mapping[str, int], tokens: Collection[str | None], vocab_size: int) -> None:
+    size = max(len(vocabulary), max(vocabulary.values(), default=-1) + 1)
+    if size > vocab_size:
+        raise BadTokenizer(
+            f"The tokenizer has token id {size - 1}, and the model's vocab_size is {vocab_size}. Upload the tokenizer "
+            "that belongs to the model, or resize the model's embeddings."
+        )
+    missing = sorted({token for token in tokens if token and token not in vocabulary})
+    if size + len(missing) > vocab_size:
+        raise BadTokenizer(
+            f"The vocabulary lacks {', '.join(map(repr, missing[:5]))}; appended to it, they would have ids for which "
+            f"the model (vocab_size {vocab_size}) has no embedding. Name the tokens that the vocabulary has in "
+            "tokenizer_config.json, or resize the model's embeddings."
+        )
+
+
+def _probe(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Encode a few texts: what fails with these, or gives ids beyond the model, fails in the job."""
+    for text in _PROBES:
+        try:
+            ids = [*tokenizer.encode(text).ids, *tokenizer.encode(text, "x").ids]
+        except Exception as error:  # the Rust library raises plain Exception
+            raise BadTokenizer(f"tokenizer.json cannot encode {text!r}: {error}. Give it an unknown token.") from error
+        if max(ids, default=0) >= vocab_size:
+            raise BadTokenizer(
+                f"tokenizer.json encodes {text!r} with id {max(ids)}, and the model's vocab_size is {vocab_size}. "
+                "Upload the tokenizer that belongs to the model."
+            )
+
+
+def _vocabulary(tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> dict[str, int]:
+    if tokenizer is not None:
+        return tokenizer.get_vocab(with_added_tokens=True)
+    if "vocab.txt" in files:
+        # not str.splitlines: vocabularies hold line separators of Unicode as tokens
+        lines = io.StringIO(_text(files, "vocab.txt"), newline=None)
+        return {line.removesuffix("\n"): number for number, line in enumerate(lines)}
+    return _numbered(files)
+
+
+def _read(raw: bytes) -> Tokenizer:
     try:
-        vocabulary = Tokenizer.from_str(raw.decode()).get_vocab(with_added_tokens=True)
+        return Tokenizer.from_str(raw.decode())
     except UnicodeDecodeError as error:
         raise BadTokenizer("tokenizer.json is not UTF-8.") from error
     except Exception as error:  # the Rust library raises plain Exception for whatever it cannot read
         raise BadTokenizer(f"tokenizer.json cannot be read by the tokenizers library: {error}.") from error
-    return max(vocabulary.values(), default=-1)
 
 
-def _largest_of_lines(raw: bytes) -> int:
+def _text(files: Mapping[str, bytes], name: str) -> str:
     try:
-        raw.decode()
+        return files[name].decode()
     except UnicodeDecodeError as error:
-        raise BadTokenizer("vocab.txt is not UTF-8.") from error
-    return len(raw.splitlines()) - 1
+        raise BadTokenizer(f"{name} is not UTF-8.") from error
 
 
-def _largest_of_object(raw: bytes) -> int:
+def _object(files: Mapping[str, bytes], name: str) -> JsonObject:
+    """A file of settings; none is as good as an empty one."""
     try:
-        vocabulary: object = json.loads(raw)
+        document = parse(files.get(name, b"{}"))
+    except MalformedRequest as error:
+        raise BadTokenizer(f"{name}: {error.detail}".replace("The body", "it")) from error
+    if not isinstance(document, Mapping):
+        raise BadTokenizer(f"{name} is not a JSON object. Upload what tokenizer.save_pretrained(folder) writes.")
+    return document
+
+
+def _numbered(files: Mapping[str, bytes]) -> dict[str, int]:
+    try:
+        vocabulary: object = json.loads(files["vocab.json"])
     except (ValueError, RecursionError) as error:
         raise BadTokenizer(f"vocab.json is not JSON: {error}.") from error
     if not isinstance(vocabulary, dict) or not all(type(token) is int for token in vocabulary.values()):
         raise BadTokenizer("vocab.json must map each token to its number.")
-    return max(vocabulary.values(), default=-1)
+    return vocabulary

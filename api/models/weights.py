@@ -3,19 +3,26 @@
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.models.configuration import Configuration
+from api.models.layouts import layer_matrices
 from api.models.safetensors import Tensor
-from pruning_core.architectures import prunable_matrices
+from pruning_core.architectures import ARCHITECTURES, prunable_matrices
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 _LAYER = re.compile(r"\.(\d+)\.")
-_WORD_EMBEDDINGS = "word_embeddings.weight"
+_WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_TYPES = "embeddings.token_type_embeddings.weight"
+
+#: Families whose positions may be relative only.
+_RELATIVE = frozenset({"deberta-v2"})
 
 
 class BadWeights(ValueError):
@@ -65,7 +72,9 @@ def check_weights(tensors: Mapping[str, Tensor], configuration: Configuration) -
     for name, tensor in tensors.items():
         if name.endswith((".weight", ".bias")) and tensor.dtype not in _FLOATS:
             raise BadWeights(f"Tensor {name[:100]!r} is {tensor.dtype}. Save the model in F32, F16 or BF16.")
-    _check_embeddings(tensors, configuration)
+    prefix = ARCHITECTURES[configuration.model_type].base_prefix + "."
+    named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    _check_embeddings(named, configuration, prefix)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     matrices = prunable_matrices(configuration.model_type, shapes)
     if not matrices:
@@ -76,18 +85,47 @@ def check_weights(tensors: Mapping[str, Tensor], configuration: Configuration) -
     if empty := [name for name, shape in matrices.items() if prod(shape) == 0]:
         raise BadWeights(f"The matrix {empty[0]!r} has no entries. Save the model again.")
     _check_layers(list(matrices), configuration.layers)
+    _check_matrices(named, configuration, prefix)
+    _check_positions(named, configuration)
 
 
-def _check_embeddings(tensors: Mapping[str, Tensor], configuration: Configuration) -> None:
-    found = next((tensor for name, tensor in tensors.items() if name.endswith(_WORD_EMBEDDINGS)), None)
-    if found is None:
+def _check_embeddings(named: Mapping[str, Tensor], configuration: Configuration, prefix: str) -> None:
+    words = named.get(_WORD_EMBEDDINGS)
+    if words is None:
+        elsewhere = next((name for name in named if name.endswith(_WORD_EMBEDDINGS)), None)
+        if elsewhere is not None:
+            raise BadWeights(
+                f"The word embeddings are called {elsewhere[:100]!r}, and transformers looks for them under "
+                f"{prefix + _WORD_EMBEDDINGS!r} with or without {prefix!r}. Rename the tensors, or save the model with "
+                "model.save_pretrained(folder)."
+            )
         raise BadWeights("The word embeddings are missing (…word_embeddings.weight). Upload the whole model.")
-    expected = (configuration.vocab_size, configuration.embedding_size)
-    if found.shape != expected:
+    _require_shape("word embeddings", words, (configuration.vocab_size, configuration.embedding_size))
+
+
+def _check_positions(named: Mapping[str, Tensor], configuration: Configuration) -> None:
+    positions = named.get(_POSITIONS)
+    if positions is not None:
+        rows = cast(int, configuration.document["max_position_embeddings"])
+        _require_shape("position embeddings", positions, (rows, configuration.embedding_size))
+    elif configuration.model_type not in _RELATIVE:
+        raise BadWeights(f"The position embeddings are missing (…{_POSITIONS}). Upload the whole model.")
+    types = named.get(_TYPES)
+    if types is not None:
+        rows = cast(int, configuration.document.get("type_vocab_size", 2))
+        _require_shape("token type embeddings", types, (rows, configuration.embedding_size))
+
+
+def _require_shape(what: str, tensor: Tensor, expected: tuple[int, ...]) -> None:
+    if tensor.shape != expected:
         raise BadWeights(
-            f"The word embeddings are {' × '.join(map(str, found.shape))}, and config.json says "
-            f"{' × '.join(map(str, expected))}. Check that weights and config.json belong together."
+            f"The {what} are {_times(tensor.shape)}, and config.json says {_times(expected)}. Check that weights and "
+            "config.json belong together."
         )
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
 
 
 def _check_layers(modules: Sequence[str], expected: int) -> None:
@@ -97,3 +135,14 @@ def _check_layers(modules: Sequence[str], expected: int) -> None:
             f"The weights hold {len(layers)} encoder layers, and config.json says {expected}. Upload all weight "
             "files, and the config.json that belongs to them."
         )
+
+
+def _check_matrices(named: Mapping[str, Tensor], configuration: Configuration, prefix: str) -> None:
+    for name, shape in layer_matrices(configuration):
+        tensor = named.get(name)
+        if tensor is None:
+            raise BadWeights(
+                f"The matrix {prefix + name!r} is missing. Upload all weight files, named as "
+                f"model.save_pretrained(folder) names the tensors of {configuration.model_type!r}."
+            )
+        _require_shape(f"weights {prefix + name!r}", tensor, shape)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from api.datasets.formats import batches
 from api.datasets.formats.encoding import require_utf8
 from api.datasets.formats.malformed import Malformed
-from api.datasets.formats.names import require_good_names
+from api.datasets.formats.names import MAX_COLUMNS, require_good_names
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -49,6 +49,12 @@ class _Columns:
         """Learn a row's columns, refusing values that do not go with those before."""
         for name, value in row.items():
             known = self._types.setdefault(name, None)
+            if len(self._types) > MAX_COLUMNS:  # known now, and not when every row has been given every column
+                raise Malformed(
+                    f"more than {MAX_COLUMNS} different fields so far. Write the same fields in every line, and only "
+                    "those that you use.",
+                    line=line,
+                )
             if value is None or type(value) is known:
                 continue
             kind = _kind_of(name, value, line)

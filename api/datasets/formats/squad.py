@@ -70,15 +70,19 @@ def read_squad(stream: BinaryIO, max_bytes: int) -> pa.Table:
     except ValueError as error:
         raise Malformed(f"not usable JSON: {error}.") from error
     try:
-        return _table(document)
+        return _table(document, max_bytes)
     except UnicodeEncodeError as error:
         raise Malformed("half a character in a text, written as a \\u escape. Remove it.") from error
 
 
-def _table(document: _Squad) -> pa.Table:
+def _table(document: _Squad, max_bytes: int) -> pa.Table:
     found = batches.Batches((), _TYPES)
     batch: list[dict[str, object]] = []
-    for row in _rows(document):
+    size = 0
+    for row, characters in _rows(document):
+        size += characters
+        if size > max_bytes:  # each question repeats its context
+            raise Malformed(f"grows beyond {max_bytes:,} bytes as one row per question. Upload fewer questions.")
         batch.append(row)
         if len(batch) == batches.ROWS:
             found.add(_columns(batch))
@@ -95,13 +99,14 @@ def _columns(rows: list[dict[str, object]]) -> dict[str, list[object]]:
     return {name: [row[name] for row in rows] for name in _TYPES}
 
 
-def _rows(document: _Squad) -> Iterator[dict[str, object]]:
+def _rows(document: _Squad) -> Iterator[tuple[dict[str, object], int]]:
+    """Each question with about how many characters its row has."""
     for article in document.data:
         for paragraph in article.paragraphs:
             for question in paragraph.qas:
                 for answer in question.answers:
                     _require_in_place(paragraph.context, question.id, answer)
-                yield {
+                row: dict[str, object] = {
                     "id": question.id,
                     "title": article.title,
                     "context": paragraph.context,
@@ -111,12 +116,13 @@ def _rows(document: _Squad) -> Iterator[dict[str, object]]:
                         "answer_start": [answer.answer_start for answer in question.answers],
                     },
                 }
+                yield row, len(paragraph.context) + len(article.title) + len(question.id) + len(question.question)
 
 
 def _require_in_place(context: str, question: str, answer: _Answer) -> None:
     end = answer.answer_start + len(answer.text)
-    if answer.answer_start < 0 or context[answer.answer_start : end] != answer.text:
+    if not 0 <= answer.answer_start <= len(context) or context[answer.answer_start : end] != answer.text:
         raise Malformed(
-            f"question {question!r}: its answer is not at answer_start {answer.answer_start} of the context. "
+            f"question {question[:100]!r}: its answer is not at answer_start {answer.answer_start} of the context. "
             "Count characters, not bytes, from 0."
         )

@@ -23,7 +23,7 @@ def masks_file(masks: Mapping[str, NDArray[np.bool_]]) -> bytes:
     """masks.safetensors as the worker writes it."""
     packed = {name: np.packbits(mask.ravel(), bitorder="little") for name, mask in masks.items()}
     shapes = {name: list(mask.shape) for name, mask in masks.items()}
-    return save(packed, {"format": "secateur-masks", "version": "1", "shapes": json.dumps(shapes)})
+    return save(packed, {"shapes": json.dumps(shapes)})
 
 
 def finish(database: Database, files: Mapping[str, bytes], masks: Mapping[str, NDArray[np.bool_]]) -> str:

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from tests.unit.api.calling import Api, detail, pointers
-from tests.unit.api.uploads import sentences
+from tests.unit.api.uploads import bert_files, sentences
 
 # (what is wrong, what is added to a good spec, the field that is named, what must be said about it)
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("an unknown method", {"method": "movment"}, "/method", "choose one of movement, magnitude"),
     ("a sparsity of 0", {"target_sparsity": 0}, "/target_sparsity", "greater than 0"),
     ("a sparsity of 1", {"target_sparsity": 1}, "/target_sparsity", "less than 1"),
+    ("a sparsity that removes nothing", {"target_sparsity": 1e-9}, "/target_sparsity", "removes none of 1,024 weights"),
     ("a sparsity as text", {"target_sparsity": "0.9"}, "/target_sparsity", "number"),
     ("a sparsity that empties matrices", {"target_sparsity": 0.9999}, "/target_sparsity", "fewer than there are"),
     ("an unknown field", {"sparsity": 0.5}, "/sparsity", "Did you mean target_sparsity?"),
@@ -209,3 +210,14 @@ def test_a_dataset_that_does_not_suit_the_job_is_refused(api: Api, model: str, c
     assert pointers(answer) == {pointer}, answer.text
     assert words in detail(answer, pointer), answer.text
     assert api.stored() == before
+
+
+def test_pairs_need_a_model_that_tells_them_apart(api: Api) -> None:
+    one_type = str(api.upload_model(bert_files(type_vocab_size=1)).json()["uri"])
+    rows = b"".join(b"a film,good,%d\n" % (row % 3) for row in range(400))
+    pairs = api.upload_dataset(train=("t.csv", b"premise,hypothesis,label\n" + rows)).json()["uri"]
+    spec = {"model": one_type, "dataset": pairs, "method": "movement", "target_sparsity": 0.5}
+    before = api.stored()
+    assert "one token type" in detail(api.submit(spec), "/task/text_pair")
+    assert api.stored() == before
+    assert api.submit({**spec, "task": {"text": "premise", "label": "label"}}).status_code == 202

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 
 import pyarrow as pa
 import pytest
@@ -127,6 +128,19 @@ MALFORMED: list[tuple[str, str, bytes, str]] = [
     ("an integer too large", "t.jsonl", b'{"label": 99999999999999999999}\n', "64 bits"),
     ("half a character", "t.jsonl", b'{"text": "\\ud800"}\n', "line 1: a NUL character or half"),
     ("deep nesting", "t.jsonl", b"[" * 100_000, "nested too deeply"),
+    (
+        "a field of its own in every line",
+        "t.jsonl",
+        b"".join(b'{"c%d": 1}\n' % line for line in range(300)),
+        "line 257: more than 256 different fields",
+    ),
+    (
+        "an answer beyond measure",
+        "t.json",
+        b'{"data": [{"paragraphs": [{"context": "ab", "qas": [{"id": "1", "question": "q", "answers": '
+        b'[{"text": "", "answer_start": 1000000000000000000000000}]}]}]}]}',
+        "its answer is not at answer_start",
+    ),
     ("no fields", "t.jsonl", b"{}\n", "no columns"),
     ("no Parquet", "t.parquet", b"text,label\na,b\n", "not a readable Parquet file"),
     ("JSON that is not SQuAD", "t.json", b'[{"text": "a"}]', "name the file .jsonl"),
@@ -176,6 +190,29 @@ def test_parquet_that_grows_beyond_measure_is_refused(api: Api) -> None:
     bomb = parquet_of(pa.array(["x" * 1_000_000] * 20))  # 20 MB from a few kB; the limit is 4 × 2 MB
     assert len(bomb) < 2_000_000
     assert "grows beyond" in detail(api.upload_dataset(train=("t.parquet", bomb)), "/train")
+
+
+def test_a_text_that_parquet_holds_once_counts_as_often_as_it_occurs(api: Api) -> None:
+    once = pa.DictionaryArray.from_arrays(pa.array([0] * 16_000, pa.int32()), pa.array(["x" * 1_000_000]))
+    file = io.BytesIO()
+    pq.write_table(pa.table({"x": once}), file, store_schema=False)  # nothing in it says that it was a dictionary
+    assert len(file.getvalue()) < 2_000_000
+    assert "grows beyond" in detail(api.upload_dataset(train=("t.parquet", file.getvalue())), "/train")
+
+
+def test_a_context_that_squad_holds_once_counts_as_often_as_it_is_asked_about(api: Api) -> None:
+    questions = [{"id": str(number), "question": "What?"} for number in range(5000)]
+    document = {"data": [{"paragraphs": [{"context": "x" * 1_000_000, "qas": questions}]}]}
+    assert "grows beyond" in detail(api.upload_dataset(train=("t.json", json.dumps(document).encode())), "/train")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_parquet_file_is_refused_or_read(api: Api, seed: int) -> None:
+    raw = bytearray(parquet_of(pa.array(["good", "bad"] * 50)))
+    chance = random.Random(seed)
+    for _ in range(8):
+        raw[chance.randrange(len(raw))] = chance.randrange(256)
+    assert api.upload_dataset(train=("t.parquet", bytes(raw))).status_code in {201, 422}
 
 
 def test_splits_must_agree(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, processors
 
 from store import DatabaseBlobStore, get_model
 from tests.unit.api.calling import Api, detail
@@ -18,7 +18,15 @@ Files = dict[str, bytes]
 
 def tokenizer_json(tokens: int) -> bytes:
     """A tokenizer with so many tokens, written by the real library."""
-    return str(Tokenizer(models.WordLevel({f"w{i}": i for i in range(tokens)}, unk_token="w0")).to_str()).encode()
+    tokenizer = Tokenizer(models.WordLevel({f"w{i}": i for i in range(tokens)}, unk_token="w0"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="w1 $A w2", special_tokens=[("w1", 1), ("w2", 2)])
+    return str(tokenizer.to_str()).encode()
+
+
+def generic_tokenizer(tokens: int) -> Files:
+    """That tokenizer, to be taken as it is."""
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "w0"}
+    return {"tokenizer.json": tokenizer_json(tokens), "tokenizer_config.json": json.dumps(settings).encode()}
 
 
 def test_a_model_is_taken_described_and_stored_file_by_file(api: Api) -> None:
@@ -51,7 +59,7 @@ def test_sharded_weights_and_other_tokenizers_are_taken(api: Api) -> None:
     files |= {shard: save({name: tensors[name] for name in members}) for shard, members in shards.items()}
     index = {"weight_map": {name: shard for shard, members in shards.items() for name in members}}
     files["model.safetensors.index.json"] = json.dumps(index).encode()
-    files["tokenizer.json"] = tokenizer_json(len(VOCABULARY))
+    files |= generic_tokenizer(len(VOCABULARY))
     answer = api.upload_model(files)
     assert answer.status_code == 201, answer.text
     assert answer.json()["parameters"] == sum(tensor.size for tensor in tensors.values())
@@ -106,8 +114,8 @@ BAD: list[tuple[str, Files, str]] = [
     ("64-bit weights", with_tensors(**{QUERY: np.zeros((8, 8), np.float64)}), "is F64"),
     ("integer weights", with_tensors(**{QUERY: np.zeros((8, 8), np.int8)}), "is I8"),
     ("a tokenizer that is no JSON", {**bert_files(), "tokenizer.json": b"{}"}, "tokenizers library"),
-    ("a tokenizer that knows too much", {**bert_files(), "tokenizer.json": tokenizer_json(9)}, "token id 8"),
-    ("a vocabulary that is too long", {**bert_files(), "vocab.txt": b"a\n" * 9}, "token id 8"),
+    ("a tokenizer that knows too much", {**bert_files(), **generic_tokenizer(9)}, "token id 8"),
+    ("a vocabulary that is too long", {**bert_files(), "vocab.txt": "\n".join([*VOCABULARY, "x"]).encode()}, "id 8"),
     (
         "weights under another name",
         {**without("model.safetensors"), "a.safetensors": save(bert_tensors())},

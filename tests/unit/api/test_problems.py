@@ -40,9 +40,11 @@ def test_a_method_that_a_route_lacks_is_a_problem_that_names_those_it_has(api: A
         (b'{"a": NaN}', "NaN is not"),
         (b"\xff\xfe", "not UTF-8 at byte 0"),
         (b"[" * 100_000, "nests too deeply"),
+        (b'{"pruning": ' + b'{"a": ' * 500 + b"1" + b"}" * 501, "nests deeper than 64"),
+        (b'{"model": ' + b"[" * 200 + b"]" * 200 + b"}", "nests deeper than 64"),
         (b'{"a": ' + b"1" * 5000 + b"}", "digits"),
     ],
-    ids=["syntax", "empty", "twice", "nan", "encoding", "depth", "digits"],
+    ids=["syntax", "empty", "twice", "nan", "encoding", "depth", "objects", "lists", "digits"],
 )
 def test_what_is_no_json_is_a_400_with_its_place(api: Api, body: bytes, words: str) -> None:
     answer = api.call("POST", "/v1/jobs", content=body, headers={"Content-Type": "application/json"})

@@ -1,16 +1,17 @@
 """Whole runs of the library on a tiny model: it learns, prunes exactly, repeats itself, and leaves the right files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from pruning_core import Progress, PruningResult, PruningSpec, prune
+from pruning_core import ModelError, Progress, PruningResult, PruningSpec, prune
 from pruning_core.schedule import ScheduleError
 from pruning_core.tasks.text_classification import DataError, stratified_holdout
 from tests.tiny import reviews, save_tiny_model
@@ -151,6 +152,30 @@ def test_rows_that_do_not_fit_the_task_are_refused(model_dir: Path, tmp_path: Pa
     stranger = pa.table({"text": ["a"], "label": ["unheard"]})
     with pytest.raises(DataError, match="unheard"):
         prune(model_dir, reviews(480), spec(), tmp_path, evaluation=stranger, labels=["negative", "positive"])
+
+
+def test_accumulating_gradients_changes_neither_loss_nor_gradient(model_dir: Path, tmp_path: Path) -> None:
+    """One step over 16 rows is one step over 16 rows, taken whole or in four parts."""
+    first: dict[int, dict[str, float]] = {}
+    for parts in (1, 4):
+        training = {"max_steps": 20, "batch_size": 16 // parts, "gradient_accumulation": parts, "precision": "fp32"}
+        seen: list[Progress] = []
+        a_spec = spec(training=training | {"dense_baseline": False, "max_length": 32})
+        prune(model_dir, reviews(16), a_spec, tmp_path / str(parts), evaluation=reviews(20), on_progress=seen.append)
+        first[parts] = next(progress.metrics for progress in seen if "train/loss" in progress.metrics)
+    assert first[4]["train/loss"] == pytest.approx(first[1]["train/loss"], abs=0.02)
+    assert first[4]["train/gradient_norm"] == pytest.approx(first[1]["train/gradient_norm"], rel=0.2)
+
+
+def test_weights_that_do_not_belong_to_the_config_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    """Stock transformers would fill the gap with random numbers and only log it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    weights = load_file(broken / "model.safetensors")
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
+        run(broken, tmp_path / "out", spec())
 
 
 def test_the_hold_out_is_stratified_seeded_and_complete() -> None:

@@ -1,0 +1,86 @@
+"""The fields of config.json with which transformers builds the model: the values that it would stumble over later.
+
+Worked out against transformers 5.23 by submitting each of them; `tests/service/api/test_families.py` holds them against
+the installed version.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from api.bodies import compact
+from store import JsonObject
+
+
+def _no_integer(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError("should be written with a decimal point")  # transformers takes 1e-5 and refuses 1
+    return value
+
+
+def _numbered(names: dict[str, object]) -> dict[str, object]:
+    if not all(name.isdecimal() for name in names):
+        raise ValueError("should have the labels' numbers as names")
+    return names
+
+
+Activation = Literal[
+    "gelu", "gelu_10", "gelu_accurate", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "leaky_relu",
+    "linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh",
+]  # fmt: skip
+Dtype = Literal["float32", "float16", "bfloat16", "auto"] | None
+Attention = Literal["eager", "sdpa"] | None
+Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+Fraction = Annotated[float, BeforeValidator(_no_integer), Field(gt=0.0)]
+
+
+class _Fields(BaseModel):
+    """Every field may be left out; then transformers has a default. Of what is not named here nothing depends."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    hidden_act: Activation = "gelu"
+    activation: Activation = "gelu"
+    hidden_dropout_prob: Probability = 0.1
+    attention_probs_dropout_prob: Probability = 0.1
+    dropout: Probability = 0.1
+    attention_dropout: Probability = 0.1
+    seq_classif_dropout: Probability = 0.2
+    classifier_dropout: Probability | None = None
+    classifier_dropout_prob: Probability = 0.1
+    pooler_dropout: Probability = 0.0
+    cls_dropout: Probability | None = None
+    layer_norm_eps: Fraction = 1e-12
+    initializer_range: Fraction = 0.02
+    type_vocab_size: Annotated[int, Field(ge=0)] = 2
+    num_labels: Annotated[int, Field(ge=0)] = 2
+    id2label: Annotated[dict[str, object], AfterValidator(_numbered)] | None = None
+    label2id: dict[str, object] | None = None
+    architectures: list[str] | None = None
+    dtype: Dtype = None
+    torch_dtype: Dtype = None
+    tie_word_embeddings: bool = True
+    position_embedding_type: Literal["absolute"] | None = None
+    chunk_size_feed_forward: Literal[0] = 0
+    is_decoder: Literal[False] = False
+    add_cross_attention: Literal[False] = False
+    return_dict: Literal[True] = True
+    output_attentions: Literal[False] = False
+    output_hidden_states: Literal[False] = False
+    attn_implementation: Attention = None
+    transformers_weights: None = None
+    inner_group_num: Literal[1] = 1
+
+
+def why_unusable(document: JsonObject) -> list[str]:
+    """What is wrong with a configuration's fields, each with what it must be."""
+    try:
+        _Fields.model_validate(document)
+    except ValidationError as error:
+        found = {}
+        for details in error.errors(include_url=False):
+            name = str(details["loc"][0])
+            message = details["msg"].removeprefix("Value error, ")
+            found[name] = f"{name}: {message[:1].lower()}{message[1:]}, not {compact(document[name])}."
+        return list(found.values())
+    return []

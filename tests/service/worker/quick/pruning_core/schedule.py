@@ -1,0 +1,4 @@
+"""See the package."""
+
+
+class ScheduleError(Exception): ...

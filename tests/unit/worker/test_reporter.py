@@ -1,0 +1,161 @@
+"""What a trainer reports: how long it will take, not too often, and not past a stop."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from pruning_core import Progress
+from store import Database, Fence, FenceLost, open_database
+from worker import reporter as reporting
+from worker.reporter import Pace, Reporter, Stopped
+
+FENCE = Fence("job_1", 1)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(reporting, "time", made)
+    return made
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = open_database(f"sqlite:///{tmp_path / 'empty.db'}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What reached the store."""
+    rows: list[dict[str, Any]] = []
+
+    def record(session: object, fence: Fence, **fields: Any) -> None:
+        rows.append(fields)
+
+    monkeypatch.setattr(reporting, "record_progress", record)
+    return rows
+
+
+def at(step: int, total: int = 100, phase: Any = "pruning", **metrics: float) -> Progress:
+    return Progress(phase, step, total, step, 1.0, metrics)
+
+
+def paced(*steps: tuple[str, float]) -> Pace:
+    """A pace that has seen steps end: each with its phase and the seconds since the one before."""
+    pace, now = Pace(), 0.0
+    for number, (phase, seconds) in enumerate(steps, 1):
+        now += seconds
+        pace.note(phase, number, now)
+    return pace
+
+
+def test_before_two_steps_of_a_phase_nobody_knows_how_long_it_takes() -> None:
+    assert Pace().seconds_for(10) is None
+    assert paced(("dense", 3.0)).seconds_for(10) is None
+    assert paced(("dense", 3.0), ("pruning", 3.0)).seconds_for(10) is None
+
+
+def test_the_first_steps_are_averaged() -> None:
+    pace = paced(("dense", 60.0), ("dense", 1.0), ("dense", 2.0), ("dense", 6.0))
+    assert pace.seconds_for(10) == pytest.approx(30.0), "the mean of 1, 2 and 6, ten times; the warm-up left out"
+
+
+def test_what_lies_between_two_phases_is_no_step() -> None:
+    pace = paced(("dense", 9.0), ("dense", 1.0), ("pruning", 500.0), ("pruning", 1.0))
+    assert pace.seconds_for(1) == pytest.approx(1.0)
+
+
+def test_later_steps_weigh_a_twentieth() -> None:
+    pace = paced(*[("dense", 1.0)] * 41, ("dense", 2.0))
+    assert pace.seconds_for(1) == pytest.approx(1.05)
+
+
+def test_a_run_that_becomes_slower_is_followed() -> None:
+    pace = paced(*[("dense", 1.0)] * 50, *[("dense", 4.0)] * 100)
+    assert pace.seconds_for(1) == pytest.approx(4.0, rel=0.01)
+
+
+def test_progress_is_written_once_a_second_with_every_metric(
+    clock: Clock, database: Database, written: list[dict[str, Any]]
+) -> None:
+    report = Reporter(database, FENCE, 60.0)
+    for step in range(1, 26):
+        clock.now += 0.1
+        report(at(step, loss=float(step)))
+    assert [row["step"] for row in written] == [10, 20]
+    report.flush()
+    assert [row["step"] for row in written] == [10, 20, 25]
+    assert list(itertools.chain.from_iterable(row["metrics"] for row in written)) == [
+        ("loss", step, float(step)) for step in range(1, 26)
+    ]
+    assert [row["eta_s"] for row in written] == [9.0, 8.0, 7.5]
+
+
+def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[dict[str, Any]]) -> None:
+    report = Reporter(database, FENCE, 60.0)
+    report(at(1))
+    report.request_stop()
+    with pytest.raises(Stopped):
+        report(at(2))
+    assert written == []
+
+
+def test_while_the_database_is_away_metrics_are_kept(
+    clock: Clock, database: Database, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Reporter(database, FENCE, patience_s=10.0)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(reporting, "record_progress", away)
+        for step in range(1, 10):
+            clock.now += 1.0
+            report(at(step, loss=1.0))
+    clock.now += 1.0
+    report(at(10, loss=1.0))
+    assert len(written[0]["metrics"]) == 10
+
+
+def test_the_run_ends_when_the_database_stays_away(
+    clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "record_progress", away)
+    report = Reporter(database, FENCE, patience_s=10.0)
+    clock.now += 500.0  # a long evaluation is not counted: the database was not asked meanwhile
+    report(at(1))
+    clock.now += 9.0
+    report(at(2))
+    clock.now += 2.0
+    with pytest.raises(OperationalError):
+        report(at(3))
+
+
+def test_a_zombie_is_told_at_its_next_write(clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FenceLost("job_1", 1)
+
+    monkeypatch.setattr(reporting, "record_progress", refuse)
+    report = Reporter(database, FENCE, 60.0)
+    clock.now += 2.0
+    with pytest.raises(FenceLost):
+        report(at(1))
+
+
+def away(*_: object, **__: object) -> None:
+    """A database that cannot be reached."""
+    raise OperationalError("UPDATE", {}, Exception("gone"))

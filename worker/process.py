@@ -1,0 +1,123 @@
+"""The training process as its supervisor sees it: started, asked, watched, killed, and described when it has ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from enum import IntEnum
+from pathlib import Path
+
+from store import Claim
+
+_LOG_TAIL_BYTES = 8192
+#: A trainer that prints without end must not fill the disk.
+_LONGEST_LOG_BYTES = 8 * 2**20
+
+
+class TrainerExit(IntEnum):
+    """The trainer's exit codes; anything else is a crash."""
+
+    RECORDED = 0  # the trainer wrote the job's end itself
+    STOPPED = 75  # it stopped on SIGTERM (EX_TEMPFAIL)
+    FENCED = 76  # its writes changed nothing: the job is another's
+
+
+class Trainer:
+    """A training process in a session of its own, whose output goes to `trainer.log` in its scratch folder."""
+
+    def __init__(self, claim: Claim, scratch: Path) -> None:
+        """Start it.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        assignment = scratch / "assignment.json"
+        assignment.write_text(json.dumps(asdict(claim)), encoding="utf-8")
+        temporary = scratch / "tmp"
+        temporary.mkdir()
+        environment = os.environ | {
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(temporary),  # so that nothing of a killed trainer stays behind
+        }
+        self._log = scratch / "trainer.log"
+        with self._log.open("ab") as output:  # appending, so that it can be cut while it is written
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "worker.trainer", str(assignment)],
+                stdin=subprocess.PIPE,  # the lifeline: it closes when we die
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int:
+        """How it ended; negative: by which signal."""
+        code = self._process.returncode
+        assert code is not None, "It has not ended."
+        return code
+
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def wait(self, seconds: float) -> None:
+        """Return when it ends, or after so many seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to its process group."""
+        self._signal_group(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End its process group, also what it left behind there."""
+        self._signal_group(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def trim_log(self) -> None:
+        """Cut the log down to its tail when it has grown too long."""
+        with suppress(OSError):  # a full disk or a swept /tmp: the log alone is not worth a job
+            if self._log.stat().st_size > _LONGEST_LOG_BYTES:
+                tail = self._last_output()
+                os.truncate(self._log, 0)
+                with self._log.open("ab") as file:
+                    file.write(b"(what came before was cut)\n" + tail)
+
+    def log_tail(self) -> str:
+        """Its last output as text."""
+        return self._last_output().decode("utf-8", errors="replace")
+
+    def _last_output(self) -> bytes:
+        if not self._log.exists():
+            return b""
+        with self._log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
+            return file.read(_LOG_TAIL_BYTES)
+
+    def _signal_group(self, sig: signal.Signals) -> None:
+        # PermissionError: macOS, while zombies are left of the group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, sig)
+
+
+def describe_exit(code: int, log_tail: str = "") -> str:
+    """What an exit code says, for the people who read the job; with the trainer's last line, which names the error."""
+    if code >= 0:
+        lines = log_tail.strip().splitlines()
+        last = f" Its last words: {lines[-1].strip()[:500]}" if lines else ""
+        return f"The trainer ended with exit code {code}.{last}"
+    if -code == signal.SIGKILL:
+        return "The trainer was killed (SIGKILL), most likely for want of memory: lower batch_size or max_length."
+    try:
+        return f"The trainer was ended by {signal.Signals(-code).name}."
+    except ValueError:  # real-time signals have numbers only
+        return f"The trainer was ended by signal {-code}."
