@@ -51,5 +51,5 @@ bench-selection: install ## Time the exact top-k over all scores against the lib
 	@$(BIN)/python benchmarks/selection.py
 
 clean: ## Remove what install, demo and the tools made
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build demo-output *.egg-info
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build demo-output sample pruned out spec.json job.json *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -99,13 +99,26 @@ def build_report(
         "layers": [asdict(row) for row in table],
         "bytes": sizes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": [
-            "Unstructured zeros make the model smaller to ship, not faster to run: PyTorch's dense kernels multiply "
-            "zeros like any other number."
-        ],
+        "notes": _notes(evaluation, data),
         "spec": spec.model_dump(mode="json"),
         "lineage": provenance,
     }
+
+
+def _notes(evaluation: dict[str, float], data: dict[str, object]) -> list[str]:
+    """What a reader of the figures should know."""
+    notes = [
+        "The model directory stores its zeros: it is as large as the dense one until it is compressed (zstd or gzip).",
+        "Unstructured zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number.",
+    ]
+    majority = data["majority_share"]
+    if isinstance(majority, float) and evaluation["accuracy"] <= majority:
+        notes.insert(
+            0,
+            f"The pruned model is no better than always guessing the most frequent class ({majority:.1%}). Train "
+            "longer, or lower the target sparsity.",
+        )
+    return notes
 
 
 def _sha256(path: Path) -> str:

@@ -97,7 +97,10 @@ def prune(
     """
     model_dir, output_dir = Path(model), Path(output)
     output_dir.mkdir(parents=True, exist_ok=True)
+    spec = spec.resolved()
     task = _task_of(spec)
+    for table in (train, evaluation):
+        _require_columns(table, task)
     class_labels = list(labels) if labels is not None else labels_of([t for t in (train, evaluation) if t], task.label)
     tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False, local_files_only=True)
     if evaluation is None:
@@ -175,6 +178,12 @@ def _task_of(spec: PruningSpec) -> TextClassification:
     if spec.task is None:
         raise DataError("The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}.")
     return spec.task
+
+
+def _require_columns(table: pa.Table | None, task: TextClassification) -> None:
+    for column in (task.text, task.text_pair, task.label):
+        if table is not None and column is not None and column not in table.column_names:
+            raise DataError(f"There is no column {column!r}. The columns are: {', '.join(table.column_names)}.")
 
 
 def _load(directory: Path, labels: Sequence[Label], spec: PruningSpec, device: torch.device) -> PreTrainedModel:

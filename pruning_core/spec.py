@@ -11,6 +11,9 @@ from pruning_core.schedule import Schedule, ScheduleError, Shape
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
+#: AdamW's peak rate for the weights. The paper's 3e-5 suits runs of ten thousand steps; short jobs need more.
+DEFAULT_LEARNING_RATE = 1e-4
+
 Precision = Literal["auto", "fp32", "bf16"]
 Scope = Literal["global", "local"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -146,6 +149,20 @@ class PruningSpec(Part):
             )
             allowed = ", ".join(model.model_fields) or "none"
             raise ValueError(f"{problems}. Parameters of {self.method!r}: {allowed}.") from error
+
+    def resolved(self) -> Self:
+        """The same run with every default written out, so that a record of it stays true when defaults change."""
+        parameters = self.method_parameters()
+        rates = {"learning_rate": self.training.learning_rate or DEFAULT_LEARNING_RATE}
+        method = METHODS[self.method]
+        if method.learns_scores and self.training.score_learning_rate is None:
+            rates["score_learning_rate"] = method(parameters).default_score_learning_rate()
+        return self.model_copy(
+            update={
+                "training": self.training.model_copy(update=rates),
+                "pruning": self.pruning.model_copy(update={"params": parameters.model_dump()}),
+            }
+        )
 
     @property
     def final_density(self) -> float:

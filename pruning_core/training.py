@@ -25,11 +25,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from pruning_core.evaluation import evaluate
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
-from pruning_core.spec import PruningSpec
+from pruning_core.spec import DEFAULT_LEARNING_RATE, PruningSpec
 from pruning_core.tasks.text_classification import EncodedSplit
 
-#: AdamW's peak rate for the weights. The paper's 3e-5 suits runs of ten thousand steps; short jobs need more.
-DEFAULT_LEARNING_RATE = 1e-4
 #: Share of the steps in which the learning rates rise to their peak.
 LEARNING_RATE_WARMUP = 0.1
 MAX_GRADIENT_NORM = 1.0

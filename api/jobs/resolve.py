@@ -70,11 +70,11 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
-    whole = spec.model_copy(
+    whole = spec.resolved().model_copy(
         update={
             "task": data.task,
             "splits": Splits(train=data.chosen.train, eval=data.chosen.eval),
-            "training": spec.training.model_copy(update={"max_length": length}),
+            "training": spec.resolved().training.model_copy(update={"max_length": length}),
         }
     )
     return Resolved(

@@ -146,3 +146,5 @@ def download(
         report.print_files(artifacts, paths)
     else:
         say(f"{job_id} has no artifacts; only a job that succeeded has. See: secateur status {job_id}")
+    if not artifacts:
+        raise typer.Exit(1)  # `download && deploy` must not go on with nothing

@@ -110,7 +110,7 @@ def test_a_job_that_fails_ends_the_watch_with_code_1(service: Up, client: Client
 
 
 def test_a_job_that_is_cancelled_ends_the_watch_with_code_3(
-    service: Up, client: Client, long_spec: dict[str, object]
+    service: Up, client: Client, long_spec: dict[str, object], tmp_path: Path
 ) -> None:
     with watching(service, long_spec | {"name": "unwanted"}) as process:
         until(lambda: list(client.jobs(q="unwanted", status="running")))
@@ -119,6 +119,9 @@ def test_a_job_that_is_cancelled_ends_the_watch_with_code_3(
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert json.loads(out)["status"] == "cancelled"
+    nothing = secateur(service.data_dir, "download", running["id"], str(tmp_path / "nothing"))
+    assert nothing.code == 1, "what waits for the files must not go on without them"
+    assert "has no artifacts" in nothing.err
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(service: Up, client: Client, long_spec: dict[str, object]) -> None:

@@ -54,11 +54,18 @@ def test_a_damaged_input_is_told_and_not_tried_again(manned: Stage) -> None:
 
 
 def test_a_worker_does_not_wear_out(manned: Stage) -> None:
-    def open_after(behaviour: str) -> list[int]:
+    def run(behaviour: str) -> None:
         job_id = manned.submit(behaviour=behaviour, steps=2)
         until(lambda: manned.job(job_id).finished_at is not None, told=lambda: manned.told(job_id))
         until(lambda: not list(manned.scratch.iterdir()))
-        return [each.num_fds() for each in manned.workers()]
 
-    counts = [open_after(behaviour) for behaviour in ("work", "refuse", "work", "refuse")]
-    assert counts[3] == counts[1], "no file, pipe or connection is left open by a job"
+    def open_files() -> int:
+        return sum(each.num_fds() for each in manned.workers())
+
+    run("work")
+    run("refuse")
+    before = open_files()
+    for behaviour in ("work", "refuse", "work", "refuse"):
+        run(behaviour)
+    # A job's last connections close a moment after its end is written: wait for them, but not for a leak.
+    until(lambda: open_files() <= before, told=lambda: f"{before} files before four jobs, {open_files()} after")

@@ -90,6 +90,7 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
     assert report["bytes"]["dense"] == sum(path.stat().st_size for path in (tmp_path / "model").iterdir())
     assert report["lineage"]["dataset"] == "words"
     assert report["spec"]["training"]["seed"] == 42
+    assert report["spec"]["training"]["score_learning_rate"] == 5e-4, "what was left out is written out"
 
     assert [progress.phase for progress in seen].index("pruning") > 0
     assert seen[-1].step == seen[-1].total_steps == 360
@@ -149,6 +150,8 @@ def test_rows_that_do_not_fit_the_task_are_refused(model_dir: Path, tmp_path: Pa
     one_class = pa.table({"text": ["a"] * 50, "label": ["x"] * 50})
     with pytest.raises(DataError, match="one class"):
         prune(model_dir, one_class, spec(), tmp_path)
+    with pytest.raises(DataError, match=r"no column 'label'\. The columns are: text, category"):
+        prune(model_dir, pa.table({"text": ["a"], "category": ["x"]}), spec(), tmp_path)
     stranger = pa.table({"text": ["a"], "label": ["unheard"]})
     with pytest.raises(DataError, match="unheard"):
         prune(model_dir, reviews(480), spec(), tmp_path, evaluation=stranger, labels=["negative", "positive"])

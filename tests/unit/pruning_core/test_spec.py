@@ -41,6 +41,17 @@ def test_a_bad_spec_is_refused_with_the_remedy(change: dict[str, object], words:
         PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | change)
 
 
+def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
+    plain = PruningSpec(method="movement", target_sparsity=0.9).resolved()
+    assert (plain.training.learning_rate, plain.training.score_learning_rate) == (1e-4, 5e-4)
+    assert plain.pruning.params == {"score_init": "magnitude"}
+    paper = {"pruning": {"params": {"score_init": "zeros"}}, "training": {"learning_rate": 3e-5}}
+    given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved()
+    assert (given.training.learning_rate, given.training.score_learning_rate) == (3e-5, 1e-2)
+    assert PruningSpec(method="magnitude", target_sparsity=0.9).resolved().training.score_learning_rate is None
+    assert given.resolved() == given
+
+
 @pytest.mark.parametrize(
     ("training", "rows", "steps"),
     [
