@@ -101,7 +101,9 @@ def prune(
     task = _task_of(spec)
     for table in (train, evaluation):
         _require_columns(table, task)
-    class_labels = list(labels) if labels is not None else labels_of([t for t in (train, evaluation) if t], task.label)
+    class_labels = (
+        list(labels) if labels is not None else labels_of([t for t in (train, evaluation) if t is not None], task.label)
+    )
     tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False, local_files_only=True)
     if evaluation is None:
         kept, held = stratified_holdout(class_ids(train, task.label, class_labels), HOLDOUT, spec.training.seed)

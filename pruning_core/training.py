@@ -25,7 +25,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from pruning_core.evaluation import evaluate
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
-from pruning_core.spec import DEFAULT_LEARNING_RATE, PruningSpec
+from pruning_core.spec import PruningSpec
 from pruning_core.tasks.text_classification import EncodedSplit
 
 #: Share of the steps in which the learning rates rise to their peak.
@@ -95,7 +95,7 @@ def fine_tune(
         tokenizer: pads the batches.
         train: rows to learn from.
         evaluation: rows for the evaluation curve.
-        spec: learning rates, steps, seed.
+        spec: learning rates, steps, seed; what it leaves out gets its default.
         pruner: moves the masks; None trains dense.
         bf16: autocast forward and backward.
         scratch: a folder the Trainer may write in.
@@ -107,10 +107,10 @@ def fine_tune(
         Diverged: the loss is no longer finite.
     """
     steps = spec.total_steps(len(train))
-    learning_rate = spec.training.learning_rate or DEFAULT_LEARNING_RATE
+    spec = spec.resolved()
     own = {id(matrix.parameter) for matrix in pruner.masked.matrices} if pruner else set()
     others = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
-    optimizer = _optimizer(others, pruner, learning_rate, spec)
+    optimizer = _optimizer(others, pruner, spec)
     callback = _Callback(
         others,
         pruner,
@@ -136,7 +136,6 @@ def fine_tune(
         disable_tqdm=True,
         report_to=[],
         dataloader_pin_memory=model.device.type == "cuda",
-        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         use_cpu=model.device.type == "cpu",
     )
@@ -163,14 +162,15 @@ def fine_tune(
             pruner.masked.settle()
 
 
-def _optimizer(others: list[nn.Parameter], pruner: Pruner | None, learning_rate: float, spec: PruningSpec) -> AdamW:
+def _optimizer(others: list[nn.Parameter], pruner: Pruner | None, spec: PruningSpec) -> AdamW:
     """AdamW with no decay: decay would pull kept weights towards the zero that movement pruning reads meaning from."""
-    groups: list[dict[str, object]] = [{"params": others, "lr": learning_rate}]
+    learning_rate, score_learning_rate = spec.training.learning_rate, spec.training.score_learning_rate
+    assert learning_rate is not None
+    groups: list[dict[str, object]] = [{"params": others}]
     if pruner:
         groups[0]["params"] = [pruner.masked.weight, *others]
         if pruner.masked.score is not None:
-            score_rate = spec.training.score_learning_rate or pruner.masked.method.default_score_learning_rate()
-            groups.append({"params": [pruner.masked.score], "lr": score_rate})
+            groups.append({"params": [pruner.masked.score], "lr": score_learning_rate})
     return AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 

@@ -70,11 +70,12 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
-    whole = spec.resolved().model_copy(
+    complete = spec.resolved()
+    whole = complete.model_copy(
         update={
             "task": data.task,
             "splits": Splits(train=data.chosen.train, eval=data.chosen.eval),
-            "training": spec.resolved().training.model_copy(update={"max_length": length}),
+            "training": complete.training.model_copy(update={"max_length": length}),
         }
     )
     return Resolved(

@@ -101,6 +101,15 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
     assert densities == sorted(densities, reverse=True)
 
 
+def test_a_model_that_only_guesses_is_called_useless(model_dir: Path, tmp_path: Path) -> None:
+    """At a learning rate of next to nothing a random model stays one, and labels are split evenly."""
+    training = spec().training.model_dump() | {"learning_rate": 1e-9, "max_steps": 20}
+    useless = run(model_dir, tmp_path / "useless", spec(training=training))
+    assert useless.evaluation["accuracy"] <= 0.5
+    assert "no better than always guessing" in str(useless.report["notes"])
+    assert "no better than always guessing" not in str(run(model_dir, tmp_path / "good", spec()).report["notes"])
+
+
 def test_the_curve_is_measured_with_the_mask_of_the_moment(model_dir: Path, tmp_path: Path) -> None:
     """The last point of the curve is the final model's quality: nothing is pruned after it."""
     seen: list[Progress] = []
