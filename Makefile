@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check fmt bench-selection clean
+.PHONY: help install demo test check fmt bench-selection bench-step bench-quality bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -49,6 +49,21 @@ fmt: install ## Format the code and apply safe lint fixes
 
 bench-selection: install ## Time the exact top-k over all scores against the library calls it replaces
 	@$(BIN)/python benchmarks/selection.py
+
+bench-step: install ## Time a training step of each method against dense and the original's way (about 10 minutes)
+	@$(BIN)/python -m benchmarks.step
+
+# DATA=DIR adds sentence pairs and questions, from DIR/snli and DIR/qamr.
+bench-quality: $(STAMP)-bench ## Quality against sparsity, all methods; goes on where it stopped (hours; DATA=DIR adds data)
+	@$(BIN)/python -m benchmarks.quality $(if $(DATA),--data '$(DATA)')
+
+# What the pictures are drawn with, which nothing else needs.
+$(STAMP)-bench: $(STAMP)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench-paper: install ## What the paper's own runs would be; README in benchmarks/ says how to run them on a GPU
+	@$(BIN)/python -m benchmarks.paper --dry-run
 
 clean: ## Remove what install, demo and the tools made
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build demo-output sample pruned out spec.json job.json *.egg-info

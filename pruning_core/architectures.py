@@ -3,49 +3,168 @@
 Torch-free, so that the HTTP service can refuse an unsupported model at upload.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import re2
+
+#: Every task on texts, by the `type` of a spec's task.
+TEXT_TASKS = frozenset({"text-classification", "regression", "question-answering", "token-classification"})
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What must be known of a family without loading it.
+    """What must be known of a family without loading it. Names of modules are relative to the base model.
 
     Attributes:
-        base_prefix: attribute of the task model that holds the encoder; checkpoints may or may not carry it.
-        reserved_positions: entries of `max_position_embeddings` that no token can use (RoBERTa starts after padding).
+        base_prefix: attribute of the task model that holds the base model; checkpoints may or may not carry it.
+        queries: linear maps of a block whose outputs are divided among the attention heads: Q, K and V.
+        output: the linear map of a block whose inputs are divided so: the attention's output projection.
+        block: where the repeated blocks are; `{}` stands for a number.
+        fused: projections that lie behind one another in one of `queries`: 3 where a single map gives Q, K and V.
+        positions: more maps divided like `queries`, of relative positions, that not every checkpoint has.
+        transposed: the maps are GPT-2's `Conv1D`, stored as [in, out].
+        position_limit: field of config.json with the number of positions; None where there is no limit.
+        reserved_positions: positions of those that no token can use (RoBERTa starts after padding).
+        own_padding: tokenizers of the family have a padding token; GPT-2's have none, and take the end of text.
+        tasks: what transformers has a head for.
+        decoder_tasks: those of them that need the decoder, which T5's encoder-only checkpoints lack.
+        renamed: (stored, loaded) parts of names that transformers changes on loading, to be replaced in this order.
     """
 
     base_prefix: str
+    queries: tuple[str, ...]
+    output: str
+    block: str = "encoder.layer.{}"
+    fused: int = 1
+    positions: tuple[str, ...] = ()
+    transposed: bool = False
+    position_limit: str | None = "max_position_embeddings"
     reserved_positions: int = 0
+    own_padding: bool = True
+    tasks: frozenset[str] = TEXT_TASKS
+    decoder_tasks: frozenset[str] = frozenset()
+    renamed: tuple[tuple[str, str], ...] = ()
 
+    def place(self, module: str) -> tuple[str, str] | None:
+        """Cut a module's name in two, the block and what follows; None outside the blocks.
+
+        `encoder.layer.3.output.dense` is `output.dense` of block `encoder.layer.3`.
+        """
+        numbered = re.escape(self.block).replace(r"\{\}", r"\d+")
+        found = re.match(rf"({numbered})\.(.+)", module)
+        return (found[1], found[2]) if found else None
+
+
+_BERT = Architecture(
+    "bert",
+    queries=("attention.self.query", "attention.self.key", "attention.self.value"),
+    output="attention.output.dense",
+)
+_ROBERTA = replace(_BERT, base_prefix="roberta", reserved_positions=2)
 
 #: By `model_type` of config.json.
 ARCHITECTURES: dict[str, Architecture] = {
-    "bert": Architecture("bert"),
-    "distilbert": Architecture("distilbert"),
-    "roberta": Architecture("roberta", reserved_positions=2),
-    "xlm-roberta": Architecture("roberta", reserved_positions=2),
-    "camembert": Architecture("roberta", reserved_positions=2),
-    "electra": Architecture("electra"),
-    "albert": Architecture("albert"),
-    "deberta-v2": Architecture("deberta"),
-    "mpnet": Architecture("mpnet", reserved_positions=2),
+    "bert": _BERT,
+    "distilbert": Architecture(
+        "distilbert",
+        queries=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        output="attention.out_lin",
+        block="transformer.layer.{}",
+    ),
+    "roberta": _ROBERTA,
+    "xlm-roberta": _ROBERTA,
+    "camembert": _ROBERTA,
+    "electra": replace(_BERT, base_prefix="electra"),
+    "albert": Architecture(
+        "albert",
+        queries=("attention.query", "attention.key", "attention.value"),
+        output="attention.dense",
+        block="encoder.albert_layer_groups.{}.albert_layers.{}",
+    ),
+    "deberta-v2": Architecture(
+        "deberta",
+        queries=("attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"),
+        output="attention.output.dense",
+        positions=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
+    ),
+    "mpnet": Architecture(
+        "mpnet",
+        queries=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        output="attention.attn.o",
+        reserved_positions=2,
+    ),
+    "modernbert": Architecture("model", queries=("attn.Wqkv",), output="attn.Wo", block="layers.{}", fused=3),
+    "gpt2": Architecture(
+        "transformer",
+        queries=("attn.c_attn",),
+        output="attn.c_proj",
+        block="h.{}",
+        fused=3,
+        transposed=True,
+        position_limit="n_positions",
+        own_padding=False,
+    ),
+    # Only the encoder's stack is pruned, the decoder stays dense: see docs/models.md.
+    "t5": Architecture(
+        "transformer",
+        queries=("layer.0.SelfAttention.q", "layer.0.SelfAttention.k", "layer.0.SelfAttention.v"),
+        output="layer.0.SelfAttention.o",
+        block="encoder.block.{}",
+        position_limit=None,
+        decoder_tasks=TEXT_TASKS - {"token-classification"},
+    ),
+    "vit": Architecture(
+        "vit",
+        queries=("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+        output="attention.o_proj",
+        block="layers.{}",
+        position_limit=None,
+        tasks=frozenset(),
+        renamed=(
+            ("encoder.layer.", "layers."),
+            ("attention.attention.query", "attention.q_proj"),
+            ("attention.attention.key", "attention.k_proj"),
+            ("attention.attention.value", "attention.v_proj"),
+            ("attention.output.dense", "attention.o_proj"),
+            ("intermediate.dense", "mlp.fc1"),
+            ("output.dense", "mlp.fc2"),
+        ),
+    ),
 }
 
-#: A tensor below a numbered layer, named as in the checkpoint: `encoder.layer.0.attention.self.query.weight`.
-_IN_A_LAYER = re2.compile(r"\.\d+\..*\.weight$")
+#: Families that the HTTP service takes: those with a task.
+SERVED = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.tasks)
+
+#: The only matrix in a block that is none of a linear map: T5's table of position biases.
+_POSITION_BIASES = "relative_attention_bias"
 
 
 def max_tokens(config: Mapping[str, object]) -> int | None:
     """Longest input the model has positions for, or None where positions are relative without a table."""
-    positions = config.get("max_position_embeddings")
+    architecture = ARCHITECTURES.get(str(config.get("model_type")))
+    field = architecture.position_limit if architecture else "max_position_embeddings"
+    positions = config.get(field) if field else None
     if not isinstance(positions, int) or isinstance(positions, bool) or positions < 1:
         return None
-    architecture = ARCHITECTURES.get(str(config.get("model_type")))
     return positions - (architecture.reserved_positions if architecture else 0)
+
+
+def tasks_of(model_type: str, names: Iterable[str]) -> frozenset[str]:
+    """The tasks that a checkpoint can learn without starting from random weights in its body.
+
+    A T5 without its decoder can tag tokens, but its heads for whole texts and for spans read the decoder.
+
+    Args:
+        model_type: as in config.json.
+        names: the checkpoint's tensors.
+    """
+    architecture = ARCHITECTURES[model_type]
+    decoder = (architecture.base_prefix + ".decoder.", "decoder.")
+    if architecture.decoder_tasks and not any(name.startswith(decoder) for name in names):
+        return architecture.tasks - architecture.decoder_tasks
+    return architecture.tasks
 
 
 def prunable_matrices(
@@ -55,18 +174,21 @@ def prunable_matrices(
 
     Args:
         model_type: as in config.json.
-        shapes: tensor name → shape.
+        shapes: tensor name → shape as stored.
         pattern: optional regular expression, searched in each module name (`encoder.layer.0.output.dense`).
 
     Returns:
-        Module name relative to the encoder → shape (out, in).
+        Module name relative to the base model, as loaded → shape of the linear map, (out, in), however it is stored.
     """
     architecture = ARCHITECTURES[model_type]
     found = {}
     for name, shape in shapes.items():
-        relative = name.removeprefix(architecture.base_prefix + ".")
-        if len(shape) == 2 and _IN_A_LAYER.search(relative) and not relative.endswith("embeddings.weight"):
-            found[relative.removesuffix(".weight")] = shape
+        module = name.removeprefix(architecture.base_prefix + ".").removesuffix(".weight")
+        for stored, loaded in architecture.renamed:
+            module = module.replace(stored, loaded)
+        is_matrix = name.endswith(".weight") and len(shape) == 2 and not module.endswith(_POSITION_BIASES)
+        if is_matrix and architecture.place(module):
+            found[module] = shape[::-1] if architecture.transposed else shape
     return {name: found[name] for name in matching(found, pattern)}
 
 

@@ -1,54 +1,87 @@
 """Judging a model on a split, at its own speed: rows sorted by length, no gradients."""
 
+import inspect
+from collections.abc import Iterator
+
 import numpy as np
 import torch
-from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerBase
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
 
-from pruning_core.tasks.text_classification import EncodedSplit, Quality
+from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 _TOKENS_PER_BATCH = 16_384
+_MOST_PER_BATCH = 256
 
 
 def evaluate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    task: Task,
     split: EncodedSplit,
     *,
     bf16: bool = False,
-    max_rows: int | None = None,
+    max_items: int | None = None,
 ) -> dict[str, float]:
     """Quality of the model as it is, so with the mask of the moment, never with a mask of the future.
 
     Args:
         model: on its device; left in the mode it was in.
         tokenizer: pads the batches.
-        split: rows to judge on.
+        task: judges the answers.
+        split: items to judge on.
         bf16: autocast; the figures of a report are computed in fp32.
-        max_rows: judge on this many evenly spaced rows at most.
+        max_items: judge on this many evenly spaced items at most.
 
     Returns:
-        Metric name → value, and `loss`, the mean cross-entropy.
+        Metric name → value, and `loss`, the mean over the items.
     """
-    rows = np.arange(len(split))
-    if max_rows is not None and len(rows) > max_rows:
-        rows = np.unique(np.linspace(0, len(rows) - 1, max_rows).round().astype(np.int64))
-    rows = rows[np.argsort(split.lengths[rows], kind="stable")]
-    collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)
-    quality = Quality(int(model.config.num_labels or 0), model.device)
-    loss = 0.0
+    items = np.arange(len(split)) if max_items is None else split.some(max_items)
+    quality = task.quality(split, model.device)
+    loss = torch.zeros((), device=model.device)
+    for chosen, batch, output in answers(model, tokenizer, task, split, items, bf16=bf16):
+        quality.update(chosen, output, batch)
+        if output.get("loss") is not None:
+            loss += output["loss"].float() * len(chosen)
+    return {**quality.compute(), "loss": float(loss) / len(items)}
+
+
+def answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    split: EncodedSplit,
+    items: NDArray[np.int64],
+    *,
+    bf16: bool = False,
+) -> Iterator[tuple[NDArray[np.int64], Batch, ModelOutput]]:
+    """The model's answers to some items of a split, in batches of like length, without dropout or gradients.
+
+    Yields:
+        Which items, what the model was given, and its output.
+    """
+    items = items[np.argsort(split.lengths[items], kind="stable")]
     was_training = model.training
     model.train(mode=False)
-    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+    try:
         start = 0
-        while start < len(rows):
-            # Rows are in ascending length: the last row of a batch bounds its padded size.
-            size = max(1, _TOKENS_PER_BATCH // int(split.lengths[rows[min(start + 255, len(rows) - 1)]] + 8))
-            chosen = rows[start : start + min(size, 256)]
-            padded = collate([dict(split[int(row)]) for row in chosen])
+        while start < len(items):
+            # Items are in ascending length: the last item of a batch bounds its padded size.
+            longest = int(split.lengths[items[min(start + _MOST_PER_BATCH, len(items)) - 1]])
+            size = min(_MOST_PER_BATCH, max(1, _TOKENS_PER_BATCH // (longest + 8)))
+            chosen = items[start : start + size]
+            padded = task.collate(tokenizer, [split[int(item)] for item in chosen])
             batch = {name: tensor.to(model.device) for name, tensor in padded.items()}
-            output = model(**batch)
-            quality.update(output.logits, batch["labels"])
-            loss += float(output.loss) * len(chosen)
+            with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+                output = model(**accepted(model, batch))
+            yield chosen, batch, output
             start += len(chosen)
-    model.train(was_training)
-    return {**quality.compute(), "loss": loss / len(rows)}
+    finally:
+        model.train(was_training)
+
+
+def accepted(model: PreTrainedModel, batch: Batch) -> Batch:
+    """What of a batch a model's `forward` names: a teacher may be of another family, without token types."""
+    names = inspect.signature(model.forward).parameters
+    return {name: tensor for name, tensor in batch.items() if name in names}

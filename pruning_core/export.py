@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pruning_core.masking import MaskedWeights
+from pruning_core.probing import random_inputs
 
 #: Largest difference between the logits of the masked and of the exported model, fp32.
 LOGITS_TOLERANCE = 1e-6
@@ -37,16 +38,22 @@ def export_model(
     """
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    reloaded: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        directory, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, local_files_only=True
-    ).to(model.device)
+    reloaded: PreTrainedModel = type(model).from_pretrained(
+        directory,
+        dtype=torch.float32,
+        attn_implementation=model.config._attn_implementation,  # another one rounds differently
+        trust_remote_code=False,
+        use_safetensors=True,
+        local_files_only=True,
+    )
+    reloaded.to(model.device)  # type: ignore[arg-type]  # transformers' wrapper hides nn.Module's signature
     reloaded.train(mode=False)
     exported = dict(reloaded.named_parameters())
     for name, parameter in model.named_parameters():
         if not torch.equal(parameter, exported[name]):
             raise ExportMismatch(f"Tensor {name!r} changed on its way through {directory.name}/.")
-    for matrix, (start, stop) in zip(masked.matrices, masked.bounds, strict=True):
-        if bool((matrix.parameter.detach().flatten() * ~masked.mask[start:stop]).any()):
+    for matrix, where in zip(masked.matrices, masked.slices, strict=True):
+        if bool((matrix.parameter.detach().flatten() * ~masked.mask[where]).any()):
             raise ExportMismatch(f"Matrix {matrix.name!r} holds values outside its mask.")
     difference = _logits_difference(model, reloaded)
     if not difference <= LOGITS_TOLERANCE:
@@ -55,27 +62,27 @@ def export_model(
 
 
 def _logits_difference(model: PreTrainedModel, other: PreTrainedModel) -> float:
-    """Largest absolute difference of the logits on random token ids."""
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(0, model.config.vocab_size, (4, 16), generator=generator).to(model.device)
+    """Largest absolute difference of the outputs on random inputs."""
+    inputs = {name: tensor.to(model.device) for name, tensor in random_inputs(model.config, rows=4, tokens=16).items()}
     was_training = model.training
     model.train(mode=False)
     with torch.inference_mode():
-        difference = (model(input_ids=ids).logits - other(input_ids=ids).logits).abs().max()
+        ours, theirs = model(**inputs), other(**inputs)
     model.train(was_training)
-    return float(difference)
+    names = [name for name in ours if "logits" in name or name == "last_hidden_state"]
+    return float(torch.stack([(ours[name] - theirs[name]).abs().max() for name in names]).max())
 
 
 def export_masks(masked: MaskedWeights, path: Path) -> None:
     """Write the masks bit-packed: one uint8 tensor per matrix, eight weights a byte, little-endian bits, row-major.
 
-    Metadata `shapes` is a JSON object, matrix name → [out, in]; `numpy.unpackbits(…, bitorder="little", count=…)`
-    restores a mask.
+    Metadata `shapes` is a JSON object, matrix name → shape as stored, [out, in] but for GPT-2's [in, out];
+    `numpy.unpackbits(…, bitorder="little", count=…)` restores a mask.
     """
     packed = {}
     shapes = {}
-    for matrix, (start, stop) in zip(masked.matrices, masked.bounds, strict=True):
-        bits = np.packbits(masked.mask[start:stop].cpu().numpy(), bitorder="little")
+    for matrix, where in zip(masked.matrices, masked.slices, strict=True):
+        bits = np.packbits(masked.mask[where].cpu().numpy(), bitorder="little")
         packed[matrix.name] = torch.from_numpy(bits)
         shapes[matrix.name] = list(matrix.parameter.shape)
     # One key only: safetensors writes several in random order, and equal masks must be equal files.

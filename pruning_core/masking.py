@@ -1,18 +1,25 @@
 """Masked weights without a forked model: the model computes with W ⊙ M, while W, S and M live beside it.
 
-Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) in its
-`.grad`, for every entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer
-step the gradients of W and S are formed from it, and once the effective weights are refreshed. ADR 0002 says why this
-is simpler and cheaper than a parametrization.
+Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) for every
+entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer step the gradients of
+W and S are formed from it, and once the effective weights are refreshed. ADR 0002 says why this is simpler and cheaper
+than a parametrization.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.methods import Method
+from pruning_core.products import multiply_by_mask
 from pruning_core.prunable import Matrix
+
+if TYPE_CHECKING:
+    from pruning_core.units import Units
 
 
 class MaskedWeights:
@@ -20,74 +27,104 @@ class MaskedWeights:
 
     Attributes:
         matrices: the prunable matrices, in the model's order.
-        bounds: (start, stop) of each matrix in the flat tensors.
-        weight: W, [n] fp32, trained by the optimizer.
+        slices: where each matrix lies in the flat tensors.
+        weight: W, [n] fp32, trained by the optimizer unless frozen.
+        gradient: [n] fp32: G after backward (the parameters' `.grad` are views of it), then ∂L/∂W; free to be used
+            between the optimizer's step and the next backward.
         score: S, [n] fp32, trained by the optimizer; None for methods without scores.
         mask: M, [n] bool; starts all True.
+        buffers: what the method keeps from step to step, by name; part of a checkpoint.
+        units: what is removed as a whole; None for single weights.
+        input_norms: for methods that calibrate, the L2 norm of each input of each matrix, [in].
     """
 
-    def __init__(self, matrices: Sequence[Matrix], method: Method) -> None:
-        """Copy the model's weights; the model computes the same until `apply` is called with another mask."""
+    def __init__(self, matrices: Sequence[Matrix], method: Method, *, frozen: bool = False) -> None:
+        """Copy the model's weights; the model computes the same until `apply` is called with another mask.
+
+        Args:
+            matrices: what may be pruned.
+            method: the run's.
+            frozen: leave W as it is.
+        """
         self.matrices = list(matrices)
         self.method = method
-        self.bounds: list[tuple[int, int]] = []
+        self.frozen = frozen
+        self.slices: list[slice] = []
         start = 0
         for matrix in self.matrices:
-            self.bounds.append((start, start + matrix.parameter.numel()))
+            self.slices.append(slice(start, start + matrix.parameter.numel()))
             start += matrix.parameter.numel()
         flat = torch.cat([matrix.parameter.detach().float().flatten() for matrix in self.matrices])
-        self.weight = nn.Parameter(flat)
+        self.weight = nn.Parameter(flat, requires_grad=not frozen)
+        self.gradient = torch.zeros_like(flat)
+        if not frozen:
+            self.weight.grad = self.gradient
+        for matrix, where in zip(self.matrices, self.slices, strict=True):
+            # Autograd adds to a gradient that is there: G needs no memory of its own and no copy.
+            matrix.parameter.grad = self.gradient[where].view_as(matrix.parameter)
         self.mask = torch.ones_like(flat, dtype=torch.bool)
+        self.buffers: dict[str, Tensor] = {}
+        self.units: Units | None = None
+        self.input_norms: dict[str, Tensor] = {}
         self.score: nn.Parameter | None = None
         if method.learns_scores:
             self.score = nn.Parameter(torch.empty_like(flat))
+            self.score.grad = torch.zeros_like(flat)
             with torch.no_grad():
-                for start, stop in self.bounds:
-                    method.write_initial_score(self.weight[start:stop], self.score[start:stop])
+                for where in self.slices:
+                    method.write_initial_score(self.weight[where], self.score[where])
 
     def __len__(self) -> int:
         """Number of prunable weights."""
         return self.weight.numel()
 
+    @property
+    def device(self) -> torch.device:
+        """Where everything lies."""
+        return self.weight.device
+
+    @property
+    def trained_score(self) -> nn.Parameter:
+        """S, of a method that learns scores."""
+        assert self.score is not None, f"Method {self.method.name!r} learns no scores."
+        return self.score
+
+    def new_buffer(self, name: str) -> Tensor:
+        """[n] zeros that the method keeps from step to step."""
+        return self.buffers.setdefault(name, torch.zeros_like(self.gradient))
+
     def kept(self) -> list[int]:
         """Kept weights of each matrix."""
-        return [int(torch.count_nonzero(self.mask[start:stop])) for start, stop in self.bounds]
-
-    def importance(self) -> Tensor:
-        """[n] what the method ranks."""
-        return self.method.importance(self.weight.detach(), None if self.score is None else self.score.detach())
+        return [int(torch.count_nonzero(self.mask[where])) for where in self.slices]
 
     @torch.no_grad()
     def collect_gradients(self) -> None:
-        """Form ∂L/∂W = G ⊙ M and ∂L/∂S from the G that backward left on the model's parameters.
+        """Let the method see G, then turn it into ∂L/∂W where W trains.
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        if self.weight.grad is None:
-            self.weight.grad = torch.empty_like(self.weight)
-            if self.score is not None:
-                self.score.grad = torch.empty_like(self.score)
-        for matrix, (start, stop) in zip(self.matrices, self.bounds, strict=True):
-            gradient = matrix.parameter.grad
-            if gradient is None:  # the matrix took no part in this step's loss
-                self.weight.grad[start:stop].zero_()
-                if self.score is not None and self.score.grad is not None:
-                    self.score.grad[start:stop].zero_()
-                continue
-            g = gradient.detach().flatten()
-            if self.score is not None and self.score.grad is not None:
-                self.method.write_score_gradient(self.weight[start:stop], g, out=self.score.grad[start:stop])
-            torch.mul(g, self.mask[start:stop], out=self.weight.grad[start:stop])
-            matrix.parameter.grad = None
+        for where in self.slices:
+            self.method.observe(where, self.gradient[where])
+        if not self.frozen:
+            self.method.gate_gradient(self.gradient)
 
     @torch.no_grad()
-    def apply(self) -> None:
-        """Write W ⊙ M into the model."""
-        for matrix, (start, stop) in zip(self.matrices, self.bounds, strict=True):
-            torch.mul(self.weight[start:stop], self.mask[start:stop], out=matrix.parameter.view(-1))
+    def apply(self, *, training: bool = True) -> None:
+        """Write the effective weights into the model, W ⊙ M but for methods with gates of their own.
+
+        Args:
+            training: False for the weights to judge and to ship, without the noise that some methods train with.
+        """
+        self.method.before_apply(training=training)
+        for matrix, where in zip(self.matrices, self.slices, strict=True):
+            self.method.write_effective(where, matrix.parameter.detach().view(-1), training=training)
 
     @torch.no_grad()
     def settle(self) -> None:
         """End the run: masked weights become exact zeros, also in W, where Adam's momentum still moved them."""
-        self.weight.mul_(self.mask).add_(0.0)  # + 0.0 turns -0.0 into 0.0, which compresses better
-        self.apply()
+        self.apply(training=False)
+        for matrix, where in zip(self.matrices, self.slices, strict=True):
+            flat = matrix.parameter.detach().view(-1)
+            multiply_by_mask(flat, self.mask[where], out=flat)
+            flat.add_(0.0)  # turns -0.0 into 0.0, which compresses better
+            self.weight[where] = flat

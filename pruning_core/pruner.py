@@ -1,33 +1,62 @@
 """One pruning step around each optimizer step: gradients in, masks out."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from pruning_core.budgets import select_with_budgets
+from pruning_core.granularity import kind_of
+from pruning_core.grouped import select_in_rows, select_two_of_four, select_units
 from pruning_core.masking import MaskedWeights
+from pruning_core.prunable import Matrix, NothingToPrune, prunable_matrices
 from pruning_core.schedule import Schedule
 from pruning_core.selection import kept_count, select_global, select_local
+from pruning_core.spec import PruningSpec
+from pruning_core.units import Units
 
 
 class Pruner:
     """Moves the masks along the schedule.
 
     Attributes:
-        masked: the prunable weights with scores and masks.
+        weights: the prunable weights with scores and masks.
         schedule: density at each step.
-        scope: rank all weights together, or within each matrix.
-        density: kept share now.
+        density: kept share that the schedule asks for now.
     """
 
-    def __init__(self, masked: MaskedWeights, schedule: Schedule, scope: Literal["global", "local"]) -> None:
-        """Begin dense, or with the first cut when the schedule has no warm-up."""
-        self.masked = masked
+    def __init__(self, model: PreTrainedModel, spec: PruningSpec, schedule: Schedule) -> None:
+        """Take over the model's prunable weights. `begin` makes the first selection.
+
+        Args:
+            model: on its device, fp32.
+            spec: method, scope, granularity.
+            schedule: the run's.
+
+        Raises:
+            NothingToPrune: no matrix, or no unit, is there to prune.
+        """
         self.schedule = schedule
-        self.scope = scope
-        self.density = 1.0
+        self.density = self._selected_at = 1.0
+        self._scope = spec.scope
+        self._kind = kind_of(spec.granularity)
+        method = spec.new_method()
+        matrices = _matrices(model, spec.pruning.modules, self._kind)
+        self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights)
+        if self._kind not in ("element", "2:4"):
+            self.weights.units = Units(spec.granularity, self.weights)
+        method.start(self.weights, schedule)
+
+    def begin(self) -> None:
+        """Dense, or the first cut where the schedule has no warm-up."""
         self.update_masks(step=0)
+
+    def stand_at(self, step: int) -> None:
+        """Go on after `step` optimizer steps, when everything else has been restored."""
+        self.weights.method.step = step
+        self.density = self._selected_at = self.schedule.density(step)
 
     def before_optimizer_step(self, others: Iterable[nn.Parameter], max_norm: float) -> Tensor:
         """Form the gradients of weights and scores and clip them apart: scores' are of another scale.
@@ -39,22 +68,88 @@ class Pruner:
         Returns:
             The weights' gradient norm before clipping, a scalar tensor.
         """
-        self.masked.collect_gradients()
-        norm = nn.utils.clip_grad_norm_([self.masked.weight, *others], max_norm)
-        if self.masked.score is not None:
-            nn.utils.clip_grad_norm_([self.masked.score], max_norm)
+        self.weights.collect_gradients()
+        own = [] if self.weights.frozen else [self.weights.weight]
+        norm = nn.utils.clip_grad_norm_([*own, *others], max_norm)
+        if self.weights.score is not None:
+            nn.utils.clip_grad_norm_([self.weights.score], max_norm)
         return norm
+
+    @torch.no_grad()
+    def after_optimizer_step(self, step: int, learning_rate: float) -> None:
+        """Bring the masks and the model up to `step` finished optimizer steps.
+
+        Args:
+            step: counted from 1.
+            learning_rate: the weights' in this step.
+        """
+        self.weights.method.step = step
+        self.weights.method.after_update(learning_rate)
+        self.update_masks(step)
 
     @torch.no_grad()
     def update_masks(self, step: int) -> None:
         """Select the weights to keep after `step` finished optimizer steps, and let the model compute with them."""
-        density = self.schedule.density(step)
-        masked = self.masked
-        if density < 1.0:
-            values = masked.importance()
-            if self.scope == "global":
-                select_global(values, masked.bounds, kept_count(len(masked), density), out=masked.mask)
-            else:
-                select_local(values, masked.bounds, density, out=masked.mask)
-        self.density = density
-        masked.apply()
+        method = self.weights.method
+        method.step = step
+        self.density = self.schedule.density(step)
+        if not method.select_softly(self.density) and self.density < 1.0 and not self._is_settled():
+            self._select()
+        method.after_selection()
+        self.weights.gradient.zero_()  # selection may have borrowed it, and the next backward adds to it
+        self.weights.apply()
+
+    @contextmanager
+    def as_shipped(self) -> Iterator[None]:
+        """Let the model compute as it would be exported now, without the noise that some methods train with."""
+        self.weights.apply(training=False)
+        try:
+            yield
+        finally:
+            self.weights.apply()
+
+    def _is_settled(self) -> bool:
+        """Whether the masks of a method that measures once, before training, are those of this density already."""
+        settled = self.weights.method.calibrates and self._selected_at == self.density
+        self._selected_at = self.density
+        return settled
+
+    def _select(self) -> None:
+        """The exact selection at the density of the moment."""
+        weights, density = self.weights, self.density
+        method, mask = weights.method, weights.mask
+        values = method.importance(weights.gradient)  # the gradient's memory is free between two steps
+        units = weights.units
+        if units is not None:
+            ranks = method.unit_importance(units)
+            if ranks is None:
+                ranks = units.sum(values) / units.sizes
+            units.spread(select_units(ranks, units, density, local=self._scope == "local"), out=mask)
+        elif self._kind == "2:4":
+            select_two_of_four(values, weights.matrices, weights.slices, density, out=mask)
+        elif method.calibrates:
+            select_in_rows(values, weights.matrices, weights.slices, density, out=mask)
+        elif self._scope == "budget":
+            select_with_budgets(values, weights.slices, density, out=mask)
+        elif self._scope == "local":
+            select_local(values, weights.slices, density, out=mask)
+        else:
+            select_global(values, weights.slices, kept_count(len(weights), density), out=mask)
+
+
+def _matrices(model: PreTrainedModel, pattern: str | None, kind: str) -> list[Matrix]:
+    """The matrices that hold units of a kind."""
+    matrices = prunable_matrices(model, pattern)
+    if kind == "head" and pattern is None:
+        matrices = [matrix for matrix in matrices if matrix.heads is not None]
+        if not matrices:
+            raise NothingToPrune("It is not known where this model's attention heads are: use another granularity.")
+    if kind == "2:4":
+        for matrix in matrices:
+            inputs = matrix.parameter.shape[0 if matrix.transposed else 1]
+            if inputs % 4:
+                raise NothingToPrune(
+                    f"Matrix {matrix.name!r} has {inputs} inputs, not a multiple of four: pruning.granularity '2:4' "
+                    "cannot cut it. Leave it out with pruning.modules."
+                )
+    return matrices

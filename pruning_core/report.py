@@ -34,7 +34,7 @@ class Densities:
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of the per-layer table: a matrix, its [out, in] shape, and how many of its weights are kept."""
+    """One row of the per-layer table: a matrix, its (out, in) shape, and how many of its weights are kept."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,8 +46,8 @@ class Layer:
 def layers(masked: MaskedWeights) -> list[Layer]:
     """The per-layer table, in the model's order."""
     return [
-        Layer(m.name, tuple(m.parameter.shape), kept, stop - start, kept / (stop - start))
-        for m, (start, stop), kept in zip(masked.matrices, masked.bounds, masked.kept(), strict=True)
+        Layer(m.name, m.shape, kept, m.parameter.numel(), kept / m.parameter.numel())
+        for m, _, kept in zip(masked.matrices, masked.slices, masked.kept(), strict=True)
     ]
 
 
@@ -62,7 +62,7 @@ def densities(model: PreTrainedModel, masked: MaskedWeights) -> Densities:
 def lineage(model_dir: Path, spec: PruningSpec, device: torch.device, bf16: bool) -> dict[str, object]:
     """Model, packages, seed and hardware."""
     return {
-        "model_sha256": {path.name: _sha256(path) for path in sorted(model_dir.glob("*.safetensors"))},
+        "model_sha256": {path.name: sha256_of(path) for path in sorted(model_dir.glob("*.safetensors"))},
         "seed": spec.training.seed,
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -78,6 +78,7 @@ def lineage(model_dir: Path, spec: PruningSpec, device: torch.device, bf16: bool
 def build_report(
     *,
     spec: PruningSpec,
+    primary_metric: str,
     density: Densities,
     table: list[Layer],
     evaluation: dict[str, float],
@@ -92,6 +93,7 @@ def build_report(
         "version": REPORT_VERSION,
         "method": spec.method,
         "target_sparsity": spec.target_sparsity,
+        "primary_metric": primary_metric,
         "density": asdict(density),
         "eval": evaluation,
         "dense_eval": dense_evaluation,
@@ -99,28 +101,29 @@ def build_report(
         "layers": [asdict(row) for row in table],
         "bytes": sizes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": _notes(evaluation, data),
+        "notes": _notes(evaluation[primary_metric], data),
         "spec": spec.model_dump(mode="json"),
         "lineage": provenance,
     }
 
 
-def _notes(evaluation: dict[str, float], data: dict[str, object]) -> list[str]:
+def _notes(quality: float, data: dict[str, object]) -> list[str]:
     """What a reader of the figures should know."""
     notes = [
         "The model directory stores its zeros: it is as large as the dense one until it is compressed (zstd or gzip).",
         "Unstructured zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number.",
     ]
-    majority = data["majority_share"]
-    if isinstance(majority, float) and evaluation["accuracy"] <= majority:
+    trivial = data["majority_share"]
+    if isinstance(trivial, float) and quality <= trivial:
         notes.insert(
             0,
-            f"The pruned model is no better than always guessing the most frequent class ({majority:.1%}). Train "
+            f"The pruned model is no better than always guessing the most frequent class ({trivial:.1%}). Train "
             "longer, or lower the target sparsity.",
         )
     return notes
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,48 +1,34 @@
 """One pruning run from start to end: encode, fine-tune dense, fine-prune, export, verify, report."""
 
+import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
-import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    set_seed,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from pruning_core.calibration import input_norms
+from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, Position, save_checkpoint
+from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
-from pruning_core.masking import MaskedWeights
-from pruning_core.methods import METHODS
+from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer
 from pruning_core.precision import best_device, uses_bf16
-from pruning_core.prunable import prunable_matrices
 from pruning_core.pruner import Pruner
-from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage
-from pruning_core.spec import PruningSpec, TextClassification
-from pruning_core.tasks.text_classification import (
-    DataError,
-    EncodedSplit,
-    Label,
-    class_ids,
-    labels_of,
-    stratified_holdout,
-)
-from pruning_core.training import OnProgress, Progress, fine_tune, freeze_embeddings
+from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
+from pruning_core.spec import PruningSpec
+from pruning_core.tasks.base import DataError, EncodedSplit, Label, Task
+from pruning_core.tasks.registry import TASKS, task_of
+from pruning_core.training import FineTuning, Material, OnProgress, Progress
 
-__all__ = ["ModelError", "Progress", "PruningResult", "prune"]
+__all__ = ["CheckpointError", "Checkpointing", "ModelError", "Progress", "PruningResult", "prune"]
 
 #: Share of the training rows held out where no evaluation split is given.
 HOLDOUT = 0.1
-
-
-class ModelError(ValueError):
-    """The model directory cannot be used: its weights do not belong to its config."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,10 @@ def prune(
     *,
     evaluation: pa.Table | None = None,
     labels: Sequence[Label] | None = None,
+    teacher: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    checkpointing: Checkpointing | None = None,
+    resume_from: str | Path | None = None,
     lineage_extra: dict[str, object] | None = None,
 ) -> PruningResult:
     """Fine-prune a pretrained model on a dataset.
@@ -82,141 +71,230 @@ def prune(
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
         output: directory, created; receives `model/`, `masks.safetensors` and `report.json`.
-        evaluation: rows to judge on; without them a seeded, stratified 10 % of `train` is held out.
-        labels: class labels in the order of their ids; default: the distinct labels of both tables, sorted.
+        evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, stratified by class.
+        labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
+            order where its head knows the same ones, else sorted.
+        teacher: a model directory, for a `spec.distillation` whose teacher is not `self`.
         on_progress: called after every optimizer step; an exception it raises ends the run.
+        checkpointing: when and where to write checkpoints; without it, none.
+        resume_from: a checkpoint of the same run to go on from; on a CPU the result is the same, bit for bit.
         lineage_extra: more lines for the report's lineage, such as a dataset's checksum.
 
     Raises:
         ScheduleError: the run is too short for the schedule.
         DataError: rows do not fit the task.
-        ModelError: the model's weights do not fit its config.
-        NothingToPrune: no matrix matches `pruning.modules`.
+        ModelError: the model's weights do not fit its config, or a teacher's do not fit the task.
+        NothingToPrune: no matrix matches `pruning.modules`, or the model has no such units.
         Diverged: the loss is no longer finite.
+        CheckpointError: the checkpoint is another run's.
         ExportMismatch: the exported model is not the trained one.
     """
-    model_dir, output_dir = Path(model), Path(output)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    spec = spec.resolved()
-    task = _task_of(spec)
-    for table in (train, evaluation):
-        _require_columns(table, task)
-    class_labels = (
-        list(labels) if labels is not None else labels_of([t for t in (train, evaluation) if t is not None], task.label)
+    run = _Run(
+        Path(model),
+        train,
+        spec,
+        evaluation=evaluation,
+        labels=labels,
+        on_progress=on_progress,
+        checkpointing=checkpointing,
     )
-    tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False, local_files_only=True)
-    if evaluation is None:
-        kept, held = stratified_holdout(class_ids(train, task.label, class_labels), HOLDOUT, spec.training.seed)
-        rows, evaluation_rows = train.take(kept), train.take(held)
-    else:
-        rows, evaluation_rows = train, evaluation
-    train_split = EncodedSplit(rows, task, class_labels, tokenizer, spec.training.max_length)
-    evaluation_split = EncodedSplit(evaluation_rows, task, class_labels, tokenizer, spec.training.max_length)
+    run.resume(resume_from)
+    dense = run.fine_tune_dense()
+    pruner, network = run.fine_prune(dense, None if teacher is None else Path(teacher))
+    del dense
 
-    device = best_device()
-    bf16 = uses_bf16(spec.training.precision, device)
-    steps = spec.total_steps(len(train_split))
-    schedule = spec.schedule(len(train_split))
-    phases = 2 if spec.training.dense_baseline else 1
-    seconds: dict[str, float] = {}
-    dense_evaluation = None
-
-    def train_once(network: PreTrainedModel, pruner: Pruner | None, finished_steps: int) -> float:
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="secateur-trainer-") as scratch:
-            fine_tune(
-                network,
-                tokenizer,
-                train_split,
-                evaluation_split,
-                spec,
-                pruner=pruner,
-                bf16=bf16,
-                scratch=Path(scratch),
-                on_progress=on_progress or (lambda progress: None),
-                finished_steps=finished_steps,
-                total_steps=phases * steps,
-            )
-        return time.monotonic() - started
-
-    if spec.training.dense_baseline:
-        dense = _load(model_dir, class_labels, spec, device)
-        seconds["dense"] = train_once(dense, None, 0)
-        dense_evaluation = evaluate(dense, tokenizer, evaluation_split)
-        del dense
-
-    network = _load(model_dir, class_labels, spec, device)
-    method = METHODS[spec.method](spec.method_parameters())
-    masked = MaskedWeights(prunable_matrices(network, spec.pruning.modules), method)
-    seconds["pruning"] = train_once(network, Pruner(masked, schedule, spec.pruning.scope), (phases - 1) * steps)
-
-    reloaded = export_model(network, tokenizer, masked, output_dir / "model")
-    export_masks(masked, output_dir / "masks.safetensors")
-    result_evaluation = evaluate(reloaded, tokenizer, evaluation_split)
-    density, table = densities(network, masked), layers(masked)
+    output_dir = Path(output)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    reloaded = export_model(network, run.tokenizer, pruner.weights, output_dir / "model")
+    export_masks(pruner.weights, output_dir / "masks.safetensors")
+    result_evaluation = evaluate(reloaded, run.tokenizer, run.task, run.evaluation)
+    density, table = densities(network, pruner.weights), layers(pruner.weights)
     report = build_report(
-        spec=spec,
+        spec=run.spec,
+        primary_metric=run.task.primary_metric,
         density=density,
         table=table,
         evaluation=result_evaluation,
-        dense_evaluation=dense_evaluation,
+        dense_evaluation=run.position.dense_evaluation,
         data={
-            "train_rows": len(train_split),
-            "eval_rows": len(evaluation_split),
+            "train_rows": run.rows[0],
+            "eval_rows": run.rows[1],
+            "train_items": len(run.train),
+            "eval_items": len(run.evaluation),
             "held_out": evaluation is None,
-            "labels": class_labels,
-            "majority_share": evaluation_split.majority_share(),
-            "steps": steps,
+            "labels": run.task.labels,
+            "majority_share": run.task.trivial(run.evaluation),
+            "steps": run.spec.total_steps(len(run.train)),
         },
         sizes=_sizes(output_dir),
-        seconds=seconds,
-        provenance=lineage(model_dir, spec, device, bf16) | (lineage_extra or {}),
+        seconds=run.position.seconds,
+        provenance=lineage(Path(model), spec, run.device, run.bf16) | (lineage_extra or {}),
     )
     (output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return PruningResult(result_evaluation, dense_evaluation, density, table, report)
+    return PruningResult(result_evaluation, run.position.dense_evaluation, density, table, report)
 
 
-def _task_of(spec: PruningSpec) -> TextClassification:
-    if spec.task is None:
-        raise DataError("The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}.")
-    return spec.task
+class _Run:
+    """The phases of a run, and where it stands."""
 
+    def __init__(
+        self,
+        model_dir: Path,
+        train: pa.Table,
+        spec: PruningSpec,
+        *,
+        evaluation: pa.Table | None,
+        labels: Sequence[Label] | None,
+        on_progress: OnProgress | None,
+        checkpointing: Checkpointing | None,
+    ) -> None:
+        columns = spec.task
+        if columns is None:
+            raise DataError(
+                "The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}."
+            )
+        tables = [table for table in (train, evaluation) if table is not None]
+        for table in tables:
+            for column in columns.names().values():
+                if column not in table.column_names:
+                    raise DataError(f"There is no column {column!r}. The columns are: {', '.join(table.column_names)}.")
+        if labels is None:
+            labels = in_the_models_order(model_dir, TASKS[type(columns)].labels_in(tables, columns))
+        self.model_dir = model_dir
+        self.task: Task = task_of(columns, labels)
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_dir)
+        if evaluation is None:
+            kept, held = self.task.hold_out(train, HOLDOUT, spec.training.seed)
+            train, evaluation = train.take(kept), train.take(held)
+        self.rows = (len(train), len(evaluation))
+        length = spec.training.max_length
+        self.train: EncodedSplit = self.task.encode(train, self.tokenizer, length)
+        self.evaluation: EncodedSplit = self.task.encode(evaluation, self.tokenizer, length)
+        self.schedule = spec.schedule(len(self.train))
+        self.spec = spec.resolved(len(self.train))
+        self.device = best_device()
+        self.bf16 = uses_bf16(spec.training.precision, self.device)
+        self.steps = self.spec.total_steps(len(self.train))
+        self.phases = 2 if spec.training.dense_baseline else 1
+        fingerprint = self._fingerprint([table.select(list(columns.names().values())) for table in tables])
+        self.position = Position("dense" if self.phases == 2 else "pruning", 0, fingerprint)
+        self.checkpointing = checkpointing
+        self.checkpoint: Checkpoint | None = None
+        self.material = Material(
+            self.task,
+            self.tokenizer,
+            self.train,
+            self.evaluation,
+            self.spec,
+            self.bf16,
+            on_progress or (lambda progress: None),
+            self.phases * self.steps,
+        )
 
-def _require_columns(table: pa.Table | None, task: TextClassification) -> None:
-    for column in (task.text, task.text_pair, task.label):
-        if table is not None and column is not None and column not in table.column_names:
-            raise DataError(f"There is no column {column!r}. The columns are: {', '.join(table.column_names)}.")
+    def resume(self, directory: str | Path | None) -> None:
+        """Read the checkpoint to go on from."""
+        if directory is not None:
+            self.checkpoint = Checkpoint.read(Path(directory), self.position.fingerprint)
+            self.position = self.checkpoint.position
 
+    def load(self) -> PreTrainedModel:
+        return load_model(
+            self.model_dir, self.tokenizer, self.task, self.spec, self.device, head_required=not self.spec.trains
+        )
 
-def _load(directory: Path, labels: Sequence[Label], spec: PruningSpec, device: torch.device) -> PreTrainedModel:
-    """The pretrained model with a fresh head for `labels`; dense and pruned runs start from the same numbers."""
-    set_seed(spec.training.seed)
-    names = [str(label) for label in labels]
-    loaded, info = AutoModelForSequenceClassification.from_pretrained(
-        directory,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={name: i for i, name in enumerate(names)},
-        problem_type="single_label_classification",
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,  # a head for another number of classes is replaced
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
-    model: PreTrainedModel = loaded.to(device)
-    inside = model.base_model_prefix + "."
-    lost = sorted(
-        name
-        for name in {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-        if name.startswith(inside) and "pooler" not in name
-    )
-    if lost:  # transformers fills them with random numbers and goes on
-        raise ModelError(f"{len(lost)} tensors of the encoder are missing or of another shape: {', '.join(lost[:3])} …")
-    if spec.training.freeze_embeddings:
-        freeze_embeddings(model)
-    return model
+    def fine_tune_dense(self) -> PreTrainedModel | None:
+        """The dense baseline; None where none is wanted, or where it was finished before the checkpoint."""
+        if self.position.phase == "pruning":
+            return None
+        network = self.load()
+        self._carry_out(FineTuning(network, self.material), None)
+        self.position.dense_evaluation = evaluate(network, self.tokenizer, self.task, self.evaluation)
+        self.position.phase, self.position.step = "pruning", 0
+        return network
+
+    def fine_prune(self, dense: PreTrainedModel | None, teacher_dir: Path | None) -> tuple[Pruner, PreTrainedModel]:
+        """The pruned model, settled."""
+        distilled = self._distilled(dense, teacher_dir)
+        network = self.load()
+        pruner = Pruner(network, self.spec, self.schedule)
+        if pruner.weights.method.calibrates and self.checkpoint is None:
+            pruner.weights.input_norms = input_norms(
+                network, pruner.weights.matrices, self.tokenizer, self.task, self.train, seed=self.spec.training.seed
+            )
+        set_seed(self.spec.training.seed)
+        phase = FineTuning(
+            network,
+            self.material,
+            pruner=pruner,
+            distilled=distilled,
+            finished_steps=(self.phases - 1) * self.steps,
+        )
+        if self.position.step == 0:
+            pruner.begin()
+        self._carry_out(phase, distilled)
+        pruner.weights.settle()
+        return pruner, network
+
+    def _distilled(self, dense: PreTrainedModel | None, teacher_dir: Path | None) -> DistilledLoss | None:
+        """The loss with a teacher, whose answers are computed here or come from the checkpoint."""
+        settings = self.spec.distillation
+        if settings is None:
+            return None
+        if settings.teacher == "self":
+            live = dense
+        elif teacher_dir is None:
+            raise ModelError("The spec names a teacher: give its directory as `teacher`.")
+        else:
+            live = load_teacher(teacher_dir, self.tokenizer, self.task, self.spec, self.device, student=self.model_dir)
+        if live is not None:
+            live.train(mode=False)  # the dense baseline has just been trained
+        saved = self.checkpoint
+        if saved and live is None and settings.hidden > 0:
+            live = self.load()
+            saved.restore_dense(live)
+        if saved:
+            teacher = Teacher(self.task, self.train, saved.teacher_logits())
+        else:
+            assert live is not None
+            teacher = Teacher.answer_all(live, self.tokenizer, self.task, self.train, bf16=self.bf16)
+        return DistilledLoss(self.task, settings, teacher, live if settings.hidden > 0 else None)
+
+    def _carry_out(self, phase: FineTuning, distilled: DistilledLoss | None) -> None:
+        """Train a phase to its end, from the checkpoint where there is one, and write checkpoints on the way."""
+        name = self.position.phase
+        first = self.position.step
+        if self.checkpoint:
+            self.checkpoint.restore(phase)
+            self.checkpoint = None
+        before = self.position.seconds.get(name, 0.0)
+        started = time.monotonic()
+
+        def after_step(step: int) -> None:
+            self.position.step = step
+            self.position.seconds[name] = before + time.monotonic() - started
+            if self.checkpointing and self.checkpointing.due():
+                save_checkpoint(self.checkpointing.directory, phase, self.position, distilled)
+                self.checkpointing.written(self.checkpointing.directory)
+
+        phase.run(first, after_step)
+        self.position.seconds.setdefault(name, 0.0)
+
+    def _fingerprint(self, tables: Sequence[pa.Table]) -> str:
+        """Of all that the result depends on: spec, weights, rows, labels, versions, device."""
+        digest = hashlib.sha256(self.spec.model_dump_json().encode())
+        for path in sorted(self.model_dir.glob("*.safetensors")):
+            digest.update(sha256_of(path).encode())
+        for table in tables:
+            for column in table.columns:
+                for chunk in column.chunks:
+                    for value in chunk.to_pylist():
+                        digest.update(repr(value).encode())
+        for split in (self.train, self.evaluation):
+            digest.update(split.lengths.tobytes())
+            digest.update(repr((split[0], split[len(split) - 1])).encode())
+        setting = (self.task.labels, self.bf16, self.device.type, version("torch"), version("transformers"))
+        digest.update(repr(setting).encode())
+        return digest.hexdigest()
 
 
 def _sizes(output_dir: Path) -> dict[str, int]:

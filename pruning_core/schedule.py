@@ -52,8 +52,7 @@ class Schedule:
         cooldown_steps = round(cooldown * total_steps)
         window = total_steps - warmup_steps - cooldown_steps
         if shape == "one_shot":
-            if total_steps < 1:
-                raise ScheduleError("A run needs at least one optimizer step.")
+            pass  # one cut, or none but the last: any number of steps will do, and even no step
         elif window < MIN_WINDOW_STEPS:
             raise ScheduleError(
                 f"The schedule leaves a pruning window of {max(window, 0)} of {total_steps} steps, and a gradual "

@@ -16,6 +16,10 @@ _SAMPLE = 65_536
 _DIVERGED = "A value to select from is NaN: the run has diverged. Lower the learning rates."
 
 
+class Diverged(RuntimeError):
+    """Training has left the finite numbers."""
+
+
 def select_top(values: Tensor, keep: int, out: Tensor) -> None:
     """Set `out` to True at exactly `keep` of the largest values, False elsewhere.
 
@@ -29,7 +33,8 @@ def select_top(values: Tensor, keep: int, out: Tensor) -> None:
         out: [n] bool tensor on the same device, overwritten.
 
     Raises:
-        ValueError: `keep` is out of range, or a value is NaN.
+        ValueError: `keep` is out of range.
+        Diverged: a value is NaN; looked for on a CPU only, where it costs nothing.
     """
     total = values.numel()
     if not 0 <= keep <= total:
@@ -40,14 +45,33 @@ def select_top(values: Tensor, keep: int, out: Tensor) -> None:
     if values.device.type == "cpu":
         _select_top_on_cpu(values.detach().numpy(), keep, out.numpy())
         return
-    threshold = torch.kthvalue(values, total - keep + 1).values  # on CUDA a radix select, not a sort
-    torch.gt(values, threshold, out=out)
-    missing = keep - int(torch.count_nonzero(out))
-    tied = torch.nonzero(values == threshold).squeeze(1)  # [ties] indices, ascending
-    if not 0 <= missing <= tied.numel():
-        raise ValueError(_DIVERGED)
-    order = torch.argsort((tied * _FIBONACCI) & _UINT32_MASK)
-    out[tied[order[:missing]]] = True
+    _select_top_on_device(values, keep, out)
+
+
+def _select_top_on_device(values: Tensor, keep: int, out: Tensor) -> None:
+    """The same choice without the host ever waiting for the device: nothing is counted, no index leaves it.
+
+    Value and hash of the index make one integer that no other weight has, so the top `keep` are never ambiguous.
+    """
+    keys = ranking_keys(values)
+    total = values.numel()
+    if keep <= total - keep:
+        out.fill_(False).scatter_(0, torch.topk(keys, keep, sorted=False).indices, True)
+    else:
+        out.fill_(True).scatter_(0, torch.topk(keys, total - keep, largest=False, sorted=False).indices, False)
+
+
+def ranking_keys(values: Tensor, first: int = 0) -> Tensor:
+    """[n] int64 keys in the order of the values; where these tie, in the order of a fixed hash of the index.
+
+    Args:
+        values: [n] float tensor.
+        first: index of the first of them.
+    """
+    bits = (values.float() + 0.0).view(torch.int32)  # + 0.0: -0.0 ties with 0.0
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).to(torch.int64)
+    hashed = (torch.arange(first, first + len(values), device=values.device) * _FIBONACCI) & _UINT32_MASK
+    return (ordered << 32) | (_UINT32_MASK - hashed)
 
 
 def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.bool_]) -> None:
@@ -64,7 +88,7 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
         if 0 <= missing <= len(inside):
             break
     else:
-        raise ValueError(_DIVERGED)
+        raise Diverged(_DIVERGED)
     if missing == 0:
         return
     near = values[inside]
@@ -110,35 +134,43 @@ def kept_counts_local(sizes: Sequence[int], density: float) -> list[int]:
     return counts
 
 
-def select_global(values: Tensor, bounds: Sequence[tuple[int, int]], keep: int, out: Tensor) -> None:
+def select_global(values: Tensor, slices: Sequence[slice], keep: int, out: Tensor) -> None:
     """Top-`keep` over all matrices together; no matrix ends empty while there are at least as many weights to keep.
+
+    An all-zero matrix cuts the signal. Every matrix's best weight goes first; the rest compete for what is left.
 
     Args:
         values: [n] importance of all prunable weights.
-        bounds: (start, stop) of each matrix in `values`.
+        slices: where each matrix lies in `values`.
         keep: how many to keep in all.
         out: [n] bool, overwritten.
     """
-    select_top(values, keep, out)
-    empty = [(start, stop) for start, stop in bounds if not bool(out[start:stop].any())]
-    if not empty:
-        return
-    # An all-zero matrix cuts the signal. Every matrix's best weight goes first; the rest compete for what is left.
+    if values.device.type == "cpu":
+        select_top(values, keep, out)
+        chosen = out.numpy()
+        if all(chosen[where].any() for where in slices):
+            return
+    select_top(_with_the_best_raised(values, slices), keep, out)
+
+
+def _with_the_best_raised(values: Tensor, slices: Sequence[slice]) -> Tensor:
+    """A copy in which each matrix's best weight comes first; among ties the one that would be chosen anyway."""
     values = values.clone()
-    for start, stop in bounds:
-        values[start + int(torch.argmax(values[start:stop]))] = torch.inf
-    select_top(values, keep, out)
+    for where in slices:
+        best = ranking_keys(values[where], where.start).argmax()
+        values[where].scatter_(0, best.unsqueeze(0), torch.inf)
+    return values
 
 
-def select_local(values: Tensor, bounds: Sequence[tuple[int, int]], density: float, out: Tensor) -> None:
+def select_local(values: Tensor, slices: Sequence[slice], density: float, out: Tensor) -> None:
     """Top share within each matrix.
 
     Args:
         values: [n] importance of all prunable weights.
-        bounds: (start, stop) of each matrix in `values`.
+        slices: where each matrix lies in `values`.
         density: kept share.
         out: [n] bool, overwritten.
     """
-    counts = kept_counts_local([stop - start for start, stop in bounds], density)
-    for (start, stop), keep in zip(bounds, counts, strict=True):
-        select_top(values[start:stop], keep, out[start:stop])
+    counts = kept_counts_local([where.stop - where.start for where in slices], density)
+    for where, keep in zip(slices, counts, strict=True):
+        select_top(values[where], keep, out[where])

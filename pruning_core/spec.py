@@ -1,44 +1,34 @@
 """What a pruning run is asked to do: the validated spec, shared by library, HTTP service and worker. No torch here."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning_core.architectures import compile_pattern
-from pruning_core.methods import METHODS, MethodParameters
+from pruning_core.columns import Part, TaskColumns
+from pruning_core.combinations import conflict
+from pruning_core.granularity import Granularity
+from pruning_core.methods import METHODS, Method, MethodParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
-#: AdamW's peak rate for the weights. The paper's 3e-5 suits runs of ten thousand steps; short jobs need more.
-DEFAULT_LEARNING_RATE = 1e-4
+#: AdamW's peak rate for the weights by the number of steps: the paper's 3e-5 suits runs of ten thousand, and short
+#: ones need more. Between the two bounds it falls with the root of the steps.
+_LEARNING_RATE, _AT_STEPS = 1e-4, 1000
+_LOWEST_RATE, _HIGHEST_RATE = 3e-5, 3e-4
+
+
+def default_learning_rate(total_steps: int) -> float:
+    """AdamW's peak learning rate for a run of so many optimizer steps."""
+    rate = _LEARNING_RATE * math.sqrt(_AT_STEPS / max(1, total_steps))
+    return float(f"{min(_HIGHEST_RATE, max(_LOWEST_RATE, rate)):.2g}")
+
 
 Precision = Literal["auto", "fp32", "bf16"]
-Scope = Literal["global", "local"]
+Scope = Literal["global", "local", "budget"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Part(BaseModel):
-    """A part of the spec: unknown fields are refused, values do not change after validation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class TextClassification(Part):
-    """Which columns hold the text (or the pair of texts) and the label."""
-
-    type: Literal["text-classification"] = "text-classification"
-    text: str = Field(description="Column with the text, or the first text of a pair.", min_length=1)
-    text_pair: str | None = Field(default=None, description="Column with the second text of a pair.", min_length=1)
-    label: str = Field(description="Column with the label: strings, integers or booleans.", min_length=1)
-
-    @model_validator(mode="after")
-    def _distinct_columns(self) -> Self:
-        columns = [column for column in (self.text, self.text_pair, self.label) if column is not None]
-        if len(set(columns)) != len(columns):
-            raise ValueError("text, text_pair and label must name different columns.")
-        return self
 
 
 class ScheduleSpec(Part):
@@ -52,11 +42,21 @@ class ScheduleSpec(Part):
 class Pruning(Part):
     """What is pruned and how."""
 
-    scope: Scope = Field(
-        default="global", description="`global` ranks all prunable weights together, `local` within each matrix."
+    scope: Scope | None = Field(
+        default=None,
+        description="`global` ranks all prunable weights together, `local` within each matrix, `budget` within each "
+        "matrix with budgets in proportion to its scores' Σσ(S). Default: `global`, but `local` for `wanda`.",
     )
-    granularity: Literal["element"] = Field(default="element", description="What is removed: single weights.")
+    granularity: Granularity | None = Field(
+        default=None,
+        description="What is removed: `element` (single weights), `row`, `column`, `head`, `layer`, "
+        '`{"block": [rows, columns]}`, or `2:4` (two of every four). Default: `element`, but by method for `head` and '
+        "`layerdrop`.",
+    )
     schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="When weights are removed.")
+    freeze_weights: bool = Field(
+        default=False, description="Leave the prunable weights as pretrained and learn only which of them to keep."
+    )
     modules: str | None = Field(
         default=None,
         max_length=500,
@@ -79,14 +79,16 @@ class Pruning(Part):
 class Training(Part):
     """How the model is fine-tuned while it is pruned. None means a default that suits the method."""
 
-    epochs: float = Field(default=6.0, gt=0.0, le=1000.0, description="Passes over the training split.")
+    epochs: float = Field(
+        default=6.0, ge=0.0, le=1000.0, description="Passes over the training split; 0 prunes without training."
+    )
     max_steps: int | None = Field(
-        default=None, ge=1, le=10_000_000, description="Optimizer steps; replaces epochs when given."
+        default=None, ge=0, le=10_000_000, description="Optimizer steps; replaces epochs when given."
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Examples per forward pass.")
     gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
     learning_rate: float | None = Field(
-        default=None, gt=0.0, le=1.0, description="AdamW's peak learning rate for the weights; default 1e-4."
+        default=None, gt=0.0, le=1.0, description="AdamW's peak learning rate for the weights; default by the steps."
     )
     score_learning_rate: float | None = Field(
         default=None, gt=0.0, le=100.0, description="Adam's peak learning rate for the scores; default by method."
@@ -96,11 +98,42 @@ class Training(Part):
         default="auto", description="`auto` takes bf16 autocast where the hardware computes in it, else fp32."
     )
     seed: int = Field(default=42, ge=0, lt=2**32, description="Same seed, same hardware: same masks and weights.")
+    dropout: float | None = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout in the encoder while training; null keeps the model's own. Pruning regularizes enough, "
+        "and dropout slows what short runs learn.",
+    )
     freeze_embeddings: bool = Field(default=True, description="Keep embeddings as pretrained, as in the paper.")
     dense_baseline: bool = Field(
         default=True,
         description="Also fine-tune the unpruned model on the same data and steps, to compare with. "
         "Without it a run takes about half the time.",
+    )
+
+
+class Distillation(Part):
+    """A teacher whose answers the pruned model learns from, besides the labels (paper, section 6)."""
+
+    teacher: str = Field(
+        default="self",
+        min_length=1,
+        max_length=500,
+        description="`self`: the dense model, fine-tuned first. Or a model of the same task and labels.",
+    )
+    alpha: float = Field(
+        default=0.9, gt=0.0, le=1.0, description="Weight of the teacher's answers; 1 - alpha is the labels'."
+    )
+    temperature: float = Field(
+        default=2.0, gt=0.0, le=100.0, description="Softens both models' answers before they are compared."
+    )
+    hidden: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1000.0,
+        description="Weight of a loss on hidden states, for a teacher of the same shape; costs a forward pass of the "
+        "teacher in each step.",
     )
 
 
@@ -114,8 +147,9 @@ class PruningSpec(Part):
 
     method: str = Field(description="Name of a pruning method; `GET /v1/methods` lists them.")
     target_sparsity: float = Field(gt=0.0, lt=1.0, description="Share of the prunable weights removed.")
-    task: TextClassification | None = Field(default=None, description="Columns to use; inferred when left out.")
+    task: TaskColumns | None = Field(default=None, description="Columns to use; inferred when left out.")
     pruning: Pruning = Field(default=Pruning(), description="What is pruned and how.")
+    distillation: Distillation | None = Field(default=None, description="Also learn from a teacher; left out: no.")
     training: Training = Field(default=Training(), description="How the model is fine-tuned meanwhile.")
 
     @field_validator("method")
@@ -126,12 +160,10 @@ class PruningSpec(Part):
         return name
 
     @model_validator(mode="after")
-    def _method_parameters_are_valid(self) -> Self:
+    def _choices_go_together(self) -> Self:
         self.method_parameters()
-        if self.training.score_learning_rate is not None and not METHODS[self.method].learns_scores:
-            raise ValueError(
-                f"training.score_learning_rate does not apply: method {self.method!r} learns no scores. Leave it out."
-            )
+        if reason := conflict(self):
+            raise ValueError(reason)
         return self
 
     def method_parameters(self) -> MethodParameters:
@@ -150,17 +182,47 @@ class PruningSpec(Part):
             allowed = ", ".join(model.model_fields) or "none"
             raise ValueError(f"{problems}. Parameters of {self.method!r}: {allowed}.") from error
 
-    def resolved(self) -> Self:
-        """The same run with every default written out, so that a record of it stays true when defaults change."""
+    def new_method(self) -> Method:
+        """The method with its parameters, for one run."""
+        return METHODS[self.method](self.method_parameters())
+
+    @property
+    def granularity(self) -> Granularity:
+        """What is removed, the method's default where the spec names nothing."""
+        return self.pruning.granularity or cast(Granularity, METHODS[self.method].granularities[0])
+
+    @property
+    def scope(self) -> Scope:
+        """Within what weights are ranked, the method's default where the spec names nothing."""
+        return self.pruning.scope or cast(Scope, METHODS[self.method].scopes[0])
+
+    @property
+    def trains(self) -> bool:
+        """Whether the run has any optimizer step."""
+        return self.training.epochs > 0 if self.training.max_steps is None else self.training.max_steps > 0
+
+    def resolved(self, train_rows: int) -> Self:
+        """The same run with every default written out, so that a record of it stays true when defaults change.
+
+        Args:
+            train_rows: items to learn from; learning rates depend on the number of steps.
+        """
+        steps = self.total_steps(train_rows)
         parameters = self.method_parameters()
-        rates = {"learning_rate": self.training.learning_rate or DEFAULT_LEARNING_RATE}
+        rates = {"learning_rate": self.training.learning_rate or default_learning_rate(steps)}
         method = METHODS[self.method]
         if method.learns_scores and self.training.score_learning_rate is None:
-            rates["score_learning_rate"] = method(parameters).default_score_learning_rate()
+            rates["score_learning_rate"] = method(parameters).default_score_learning_rate(steps)
         return self.model_copy(
             update={
                 "training": self.training.model_copy(update=rates),
-                "pruning": self.pruning.model_copy(update={"params": parameters.model_dump()}),
+                "pruning": self.pruning.model_copy(
+                    update={
+                        "params": parameters.model_dump(),
+                        "scope": self.scope,
+                        "granularity": self.granularity,
+                    }
+                ),
             }
         )
 
@@ -171,11 +233,14 @@ class PruningSpec(Part):
 
     def total_steps(self, train_rows: int) -> int:
         """Optimizer steps of one fine-tuning run over `train_rows` examples; the last short batch counts."""
+        if not self.trains:
+            return 0
         if self.training.max_steps is not None:
             return self.training.max_steps
         batches = math.ceil(train_rows / self.training.batch_size)
         per_epoch = max(1, math.ceil(batches / self.training.gradient_accumulation))
-        return math.ceil(per_epoch * self.training.epochs)
+        # 100 × 1.1 is 110 steps, and 110.00000000000001 in binary.
+        return max(1, math.ceil(round(per_epoch * self.training.epochs, 6)))
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.
@@ -184,13 +249,14 @@ class PruningSpec(Part):
             ScheduleError: the run is too short for the schedule.
         """
         shares = self.pruning.schedule
-        return Schedule.from_shares(
+        schedule = Schedule.from_shares(
             shares.shape,
             total_steps=self.total_steps(train_rows),
             warmup=shares.warmup,
             cooldown=shares.cooldown,
             final_density=self.final_density,
         )
+        return self.new_method().plan(schedule)
 
 
 def describe_methods() -> list[dict[str, object]]:
@@ -200,7 +266,12 @@ def describe_methods() -> list[dict[str, object]]:
             "name": name,
             "summary": method.summary,
             "source": method.source,
+            "order": method.order,
             "learns_scores": method.learns_scores,
+            "scopes": list(method.scopes),
+            "granularities": list(method.granularities),
+            "schedule_shapes": list(method.shapes),
+            "works_untrained": method.works_untrained,
             "parameters": method.Parameters.model_json_schema().get("properties", {}),
         }
         for name, method in METHODS.items()

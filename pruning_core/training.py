@@ -1,46 +1,41 @@
-"""Fine-tuning on `transformers.Trainer`, dense or pruned: one optimizer, one pruner, one callback."""
+"""Fine-tuning, dense or pruned: the whole loop. ADR 0003 says why it is written out and not borrowed."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import Dataset
-from transformers import (
-    DataCollatorWithPadding,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
+from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
 from pruning_core.spec import PruningSpec
-from pruning_core.tasks.text_classification import EncodedSplit
+from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 #: Share of the steps in which the learning rates rise to their peak.
 LEARNING_RATE_WARMUP = 0.1
 MAX_GRADIENT_NORM = 1.0
 #: Curves have about this many points of loss, whatever the run's length.
 LOSS_POINTS = 200
-#: Evaluation during training looks at no more rows than this; the figures of the report use all of them.
-MAX_CURVE_ROWS = 2000
+#: Evaluation during training looks at no more items than this; the figures of the report use all of them.
+MAX_CURVE_ITEMS = 2000
+#: Batches' worth of random items sorted by length at a time; more saves little padding and makes batches less random.
+_SORTED_TOGETHER = 16
+#: Evaluations during training, at most.
+MAX_EVALUATIONS = 20
 
 Phase = Literal["dense", "pruning"]
-
-
-class Diverged(RuntimeError):
-    """The loss became NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class Progress:
         step: optimizer steps finished, both phases together.
         total_steps: optimizer steps of both phases.
         phase_step: optimizer steps finished in this phase.
-        density: kept share of the prunable weights.
+        density: kept share of the prunable weights that the schedule asks for.
         metrics: new points of the curves at `phase_step`: name → value.
     """
 
@@ -67,6 +62,31 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Material:
+    """What all phases of a run share.
+
+    Attributes:
+        task: gives batches, losses and judgements.
+        tokenizer: pads the batches.
+        train: items to learn from.
+        evaluation: items for the evaluation curve.
+        spec: resolved, so that every rate is written out.
+        bf16: autocast forward and backward.
+        on_progress: called after every optimizer step; an exception it raises ends the run.
+        total_steps: steps of all phases together.
+    """
+
+    task: Task
+    tokenizer: PreTrainedTokenizerBase
+    train: EncodedSplit
+    evaluation: EncodedSplit
+    spec: PruningSpec
+    bf16: bool
+    on_progress: OnProgress
+    total_steps: int
+
+
 def freeze_embeddings(model: PreTrainedModel) -> None:
     """Take token, position and type embeddings out of training (paper, section 5)."""
     for module in base_model(model).modules():
@@ -74,203 +94,200 @@ def freeze_embeddings(model: PreTrainedModel) -> None:
             module.weight.requires_grad_(False)
 
 
-def fine_tune(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: EncodedSplit,
-    evaluation: EncodedSplit,
-    spec: PruningSpec,
-    *,
-    pruner: Pruner | None,
-    bf16: bool,
-    scratch: Path,
-    on_progress: OnProgress,
-    finished_steps: int,
-    total_steps: int,
-) -> None:
-    """Train `model` in place; with a pruner, prune it meanwhile.
+class FineTuning:
+    """One phase: a model, its optimizer, and where they stand.
+
+    Attributes:
+        steps: optimizer steps of the phase.
+        others: trained parameters besides the prunable weights.
+        optimizer: for weights, scores and others.
+        loss_sum: sum of the losses since the last point of the curve, and `loss_count` of how many.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        material: Material,
+        *,
+        pruner: Pruner | None = None,
+        distilled: DistilledLoss | None = None,
+        finished_steps: int = 0,
+    ) -> None:
+        """Set up; nothing moves before `run`.
+
+        Args:
+            model: on its device, fp32; trained in place.
+            material: data, spec, observers.
+            pruner: moves the masks; None trains dense.
+            distilled: replaces the plain loss.
+            finished_steps: steps of earlier phases, for the progress.
+        """
+        self.model = model
+        self.pruner = pruner
+        self.steps = material.spec.total_steps(len(material.train))
+        self._m = material
+        self._distilled = distilled
+        self._finished_steps = finished_steps
+        own = {id(matrix.parameter) for matrix in pruner.weights.matrices} if pruner else set()
+        self.others = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+        self.optimizer = _optimizer(self.others, pruner, material.spec)
+        self._peaks = [group["lr"] for group in self.optimizer.param_groups]
+        self.loss_sum = torch.zeros((), device=model.device)
+        self.loss_count = 0
+        self._prefix = "" if pruner else "dense/"
+        self._log_every = max(1, self.steps // LOSS_POINTS)
+        self._batches: tuple[int, list[list[int]]] = (-1, [])
+        self._evaluate_every = math.ceil(
+            self.steps / min(MAX_EVALUATIONS, max(1, round(material.spec.training.epochs)))
+        )
+
+    def run(self, first: int = 0, after_step: Callable[[int], None] = lambda step: None) -> None:
+        """Train.
+
+        Args:
+            first: steps already taken; everything must have been restored to there.
+            after_step: called with the number of steps finished, when all is consistent: the place for a checkpoint.
+
+        Raises:
+            Diverged: the loss is no longer finite.
+        """
+        self.model.train()
+        if self.pruner:
+            self.pruner.weights.method.attend(self.others, self.optimizer)
+        for step in range(first, self.steps):
+            norm = self.step(step)
+            self._report(step + 1, norm)
+            after_step(step + 1)
+
+    def step(self, step: int) -> Tensor:
+        """One optimizer step; returns the gradient's norm, still on the device."""
+        chosen = self._items_of(step)
+        if self.pruner and self.pruner.weights.method.wants_curvature():
+            self._look_at_curvature(chosen[0])
+        for items in chosen:
+            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._m.bf16):
+                loss = self._loss(items)
+            (loss / len(chosen)).backward()
+            self.loss_sum += loss.detach() / len(chosen)
+        self.loss_count += 1
+        if self.pruner:
+            norm = self.pruner.before_optimizer_step(self.others, MAX_GRADIENT_NORM)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.others, MAX_GRADIENT_NORM)
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * self._rate(step)
+        self.optimizer.step()
+        for parameter in self.others:
+            parameter.grad = None
+        if self.pruner:
+            self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
+        return norm
+
+    def _loss(self, items: Sequence[int]) -> Tensor:
+        batch = self._batch(items)
+        if self._distilled is None:
+            return cast(Tensor, self.model(**batch).loss).float()
+        output = self.model(**batch, output_hidden_states=self._distilled.wants_hidden_states)
+        return self._distilled(output, items, batch)
+
+    def _batch(self, items: Sequence[int]) -> Batch:
+        padded = self._m.task.collate(self._m.tokenizer, [self._m.train[item] for item in items])
+        return {name: tensor.to(self.model.device, non_blocking=True) for name, tensor in padded.items()}
+
+    def _look_at_curvature(self, items: Sequence[int]) -> None:
+        """Second derivatives need fp32, and attention that can be differentiated twice."""
+        assert self.pruner
+        with sdpa_kernel(SDPBackend.MATH):
+            loss = self.model(**self._batch(items)).loss
+            self.pruner.weights.method.measure_curvature(loss)
+
+    def _items_of(self, step: int) -> list[list[int]]:
+        """The micro-batches of a step. They follow from seed, epoch and step alone, so a run can go on anywhere."""
+        training = self._m.spec.training
+        accumulation = training.gradient_accumulation
+        per_epoch = math.ceil(len(self._m.train) / training.batch_size / accumulation)
+        epoch, position = divmod(step, per_epoch)
+        if self._batches[0] != epoch:
+            seed = training.seed * 1_000_003 + epoch
+            self._batches = (epoch, batches_of_like_length(self._m.train.lengths, training.batch_size, seed))
+        return self._batches[1][position * accumulation : (position + 1) * accumulation]
+
+    def _rate(self, step: int) -> float:
+        """Learning rates rise in the first tenth of the steps and fall to zero after the last, all groups alike."""
+        if self.pruner and (factor := self.pruner.weights.method.learning_rate_factor(step)) is not None:
+            return factor
+        rise = max(1, round(LEARNING_RATE_WARMUP * self.steps))
+        return min((step + 1) / rise, (self.steps - step) / max(1, self.steps - rise))
+
+    def _report(self, step: int, norm: Tensor) -> None:
+        """Progress after every step, with points of the curves where they are due."""
+        last = step == self.steps
+        metrics: dict[str, float] = {}
+        if step % self._log_every == 0 or last:
+            loss = float(self.loss_sum) / self.loss_count
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"The loss is {loss} at step {step}. Lower training.learning_rate or "
+                    "training.score_learning_rate, or set training.precision to fp32."
+                )
+            self.loss_sum.zero_()
+            self.loss_count = 0
+            metrics = {f"{self._prefix}train/loss": loss, f"{self._prefix}train/gradient_norm": float(norm)}
+            if self.pruner:
+                weights = self.pruner.weights
+                metrics["density"] = float(weights.mask.mean(dtype=torch.float32))
+                metrics |= {f"pruning/{name}": float(value) for name, value in weights.method.metrics().items()}
+        if step % self._evaluate_every == 0 or last:
+            metrics |= {f"{self._prefix}eval/{name}": value for name, value in self._evaluate().items()}
+        density = self.pruner.density if self.pruner else 1.0
+        phase: Phase = "pruning" if self.pruner else "dense"
+        self._m.on_progress(Progress(phase, self._finished_steps + step, self._m.total_steps, step, density, metrics))
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._as_shipped():
+            return evaluate(
+                self.model,
+                self._m.tokenizer,
+                self._m.task,
+                self._m.evaluation,
+                bf16=self._m.bf16,
+                max_items=MAX_CURVE_ITEMS,
+            )
+
+    def _as_shipped(self) -> AbstractContextManager[None]:
+        return self.pruner.as_shipped() if self.pruner else nullcontext()
+
+
+def batches_of_like_length(lengths: NDArray[np.int64], size: int, seed: int) -> list[list[int]]:
+    """All items in batches whose members are of like length, the batches in random order.
+
+    Without the second shuffle they would run from long to short, over and over: where length tells classes apart (spam
+    is long), a short run would end on one class and answer it to everything.
 
     Args:
-        model: on its device, fp32.
-        tokenizer: pads the batches.
-        train: rows to learn from.
-        evaluation: rows for the evaluation curve.
-        spec: learning rates, steps, seed; what it leaves out gets its default.
-        pruner: moves the masks; None trains dense.
-        bf16: autocast forward and backward.
-        scratch: a folder the Trainer may write in.
-        on_progress: called after every optimizer step; an exception it raises ends the run.
-        finished_steps: steps of earlier phases, for the progress.
-        total_steps: steps of all phases, for the progress.
-
-    Raises:
-        Diverged: the loss is no longer finite.
+        lengths: [items] tokens.
+        size: items per batch; the last few may make a smaller one.
+        seed: same seed, same batches.
     """
-    steps = spec.total_steps(len(train))
-    spec = spec.resolved()
-    own = {id(matrix.parameter) for matrix in pruner.masked.matrices} if pruner else set()
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
-    optimizer = _optimizer(others, pruner, spec)
-    callback = _Callback(
-        others,
-        pruner,
-        on_progress,
-        phase="pruning" if pruner else "dense",
-        offset=finished_steps,
-        total_steps=total_steps,
-        evaluate_every=max(1, round(steps / max(1.0, spec.training.epochs))),
-        evaluate_now=lambda: evaluate(model, tokenizer, evaluation, bf16=bf16, max_rows=MAX_CURVE_ROWS),
-    )
-    arguments = TrainingArguments(
-        output_dir=str(scratch),
-        max_steps=steps,
-        per_device_train_batch_size=spec.training.batch_size,
-        gradient_accumulation_steps=spec.training.gradient_accumulation,
-        max_grad_norm=0.0,  # the callback clips, weights and scores apart
-        bf16=bf16,
-        seed=spec.training.seed,
-        save_strategy="no",
-        eval_strategy="no",
-        logging_steps=max(1, steps // LOSS_POINTS),
-        logging_nan_inf_filter=False,  # the default replaces a NaN loss by the average and hides a diverged run
-        disable_tqdm=True,
-        report_to=[],
-        dataloader_pin_memory=model.device.type == "cuda",
-        remove_unused_columns=False,
-        use_cpu=model.device.type == "cpu",
-    )
-    trainer = _LengthGroupedTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=train,
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
-        optimizers=(
-            optimizer,
-            _triangular(optimizer, steps),
-        ),
-        callbacks=[callback],
-    )
-    # Classification heads average over their own batch. The Trainer takes any **kwargs in `forward` for a promise to
-    # divide by the accumulated number of items, and would multiply loss and gradients by the accumulation steps.
-    trainer.model_accepts_loss_kwargs = False
-    trainer.remove_callback(_printer())
-    trainer.train()
-    # accelerate leaves `forward` wrapped in autocast; from here on the model computes in its own fp32 again
-    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    if pruner:
-        with torch.no_grad():
-            pruner.masked.settle()
+    generator = torch.Generator().manual_seed(seed)
+    order = get_length_grouped_indices(lengths.tolist(), size, mega_batch_mult=_SORTED_TOGETHER, generator=generator)
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def _optimizer(others: list[nn.Parameter], pruner: Pruner | None, spec: PruningSpec) -> AdamW:
     """AdamW with no decay: decay would pull kept weights towards the zero that movement pruning reads meaning from."""
     learning_rate, score_learning_rate = spec.training.learning_rate, spec.training.score_learning_rate
     assert learning_rate is not None
-    groups: list[dict[str, object]] = [{"params": others}]
-    if pruner:
-        groups[0]["params"] = [pruner.masked.weight, *others]
-        if pruner.masked.score is not None:
-            groups.append({"params": [pruner.masked.score], "lr": score_learning_rate})
+    first = list(others)
+    if pruner and not pruner.weights.frozen:
+        first.insert(0, pruner.weights.weight)
+    groups: list[dict[str, object]] = [{"params": first, "lr": learning_rate}]
+    if pruner and pruner.weights.score is not None:
+        groups.append({"params": [pruner.weights.score], "lr": score_learning_rate})
     return AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 
-def _triangular(optimizer: AdamW, steps: int) -> LambdaLR:
-    """Learning rates rise for the first tenth of the steps and fall to zero at the last, all groups alike."""
-    rise = max(1, round(LEARNING_RATE_WARMUP * steps))
-    return LambdaLR(optimizer, lambda step: min(step / rise, (steps - step) / max(1, steps - rise)))
-
-
-def _printer() -> type[TrainerCallback]:
-    """The Trainer's callback that prints every log line to stdout."""
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback
-
-
-class _LengthGroupedTrainer(Trainer):
-    """A Trainer whose batches hold texts of like length, from lengths known beforehand."""
-
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> LengthGroupedSampler:
-        split = train_dataset if train_dataset is not None else self.train_dataset
-        assert isinstance(split, EncodedSplit)
-        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        generator = torch.Generator().manual_seed(self.args.seed)
-        return LengthGroupedSampler(batch, lengths=split.lengths.tolist(), generator=generator)
-
-
-class _Callback(TrainerCallback):
-    """Prunes around each optimizer step and reports progress after it."""
-
-    def __init__(
-        self,
-        others: list[nn.Parameter],
-        pruner: Pruner | None,
-        on_progress: OnProgress,
-        *,
-        phase: Phase,
-        offset: int,
-        total_steps: int,
-        evaluate_every: int,
-        evaluate_now: Callable[[], dict[str, float]],
-    ) -> None:
-        self._others = others
-        self._pruner = pruner
-        self._on_progress = on_progress
-        self._phase: Phase = phase
-        self._offset = offset
-        self._total_steps = total_steps
-        self._evaluate_every = evaluate_every
-        self._evaluate_now = evaluate_now
-        self._prefix = "" if phase == "pruning" else "dense/"
-        self._new: dict[str, float] = {}
-        self._norm: Tensor | None = None
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        if self._pruner:
-            self._norm = self._pruner.before_optimizer_step(self._others, MAX_GRADIENT_NORM)
-        else:
-            self._norm = nn.utils.clip_grad_norm_(self._others, MAX_GRADIENT_NORM)
-
-    def on_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        if self._pruner:  # the Trainer counts this step only after the callback
-            self._pruner.update_masks(state.global_step + 1)
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: object,
-    ) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is None:
-            return
-        if not torch.isfinite(torch.tensor(loss)):
-            raise Diverged(
-                f"The loss is {loss} at step {state.global_step}. Lower training.learning_rate or "
-                "training.score_learning_rate, or set training.precision to fp32."
-            )
-        point = {f"{self._prefix}train/loss": float(loss)}
-        if self._norm is not None:
-            point[f"{self._prefix}train/gradient_norm"] = float(self._norm)
-        if self._pruner:
-            point["density"] = self._pruner.density
-        self._report(state.global_step, point)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
-        step = state.global_step
-        point: dict[str, float] = {}
-        if step % self._evaluate_every == 0 or step == state.max_steps:
-            point = {f"{self._prefix}eval/{name}": value for name, value in self._evaluate_now().items()}
-        self._report(step, point)
-
-    def _report(self, step: int, metrics: dict[str, float]) -> None:
-        density = self._pruner.density if self._pruner else 1.0
-        self._on_progress(Progress(self._phase, self._offset + step, self._total_steps, step, density, metrics))
+def parameters_by_name(model: PreTrainedModel) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that training changes."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)

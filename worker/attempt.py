@@ -16,7 +16,7 @@ from pruning_core import ModelError, PruningSpec, prune
 from pruning_core.export import ExportMismatch
 from pruning_core.prunable import NothingToPrune
 from pruning_core.schedule import ScheduleError
-from pruning_core.tasks.text_classification import DataError
+from pruning_core.tasks.base import DataError
 from pruning_core.training import Diverged
 from store import (
     DATABASE_AWAY,
@@ -96,6 +96,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, patience
         scratch / "output",
         evaluation=inputs.evaluation,
         labels=inputs.labels,
+        teacher=inputs.teacher,
         on_progress=reporter,
         lineage_extra=inputs.lineage,
     )

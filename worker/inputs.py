@@ -7,7 +7,7 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import Claim, Database, DatabaseBlobStore, get_dataset, get_model
+from store import Claim, Database, DatabaseBlobStore, Model, get_dataset, get_model
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Inputs:
         model_dir: a Hugging Face model directory.
         train: rows to learn from.
         evaluation: rows to judge on; None where the run holds some out itself.
-        labels: class labels in the order of their ids.
+        labels: class labels or tags in the order of their ids; empty for tasks without.
+        teacher: the Hugging Face model directory of a teacher; None where the job names none but itself.
         lineage: where the inputs come from, with checksums, for the report.
     """
 
@@ -26,6 +27,7 @@ class Inputs:
     train: pa.Table
     evaluation: pa.Table | None
     labels: list[str | int | bool]
+    teacher: Path | None
     lineage: dict[str, object]
 
 
@@ -34,13 +36,13 @@ def fetch_inputs(database: Database, claim: Claim, scratch: Path) -> Inputs:
     assert claim.model_id is not None
     assert claim.dataset_id is not None
     blobs = DatabaseBlobStore(database)
+    teacher_id = _teacher_of(claim)
     with database.read() as session:
         model = get_model(session, claim.team_id, claim.model_id)
+        teacher = None if teacher_id is None else get_model(session, claim.team_id, teacher_id)
         dataset = get_dataset(session, claim.team_id, claim.dataset_id)
-    model_dir = scratch / "model"
-    model_dir.mkdir()
-    for file in model.files:
-        _write(model_dir / file.path, blobs, file.blob_id)
+    model_dir = _directory(scratch / "model", blobs, model)
+    teacher_dir = None if teacher is None else _directory(scratch / "teacher", blobs, teacher)
     chosen = cast(dict[str, str | None], claim.spec["splits"])
     tables: dict[str, pa.Table] = {}
     checksums = {}
@@ -57,6 +59,7 @@ def fetch_inputs(database: Database, claim: Claim, scratch: Path) -> Inputs:
         train=tables[cast(str, chosen["train"])],
         evaluation=None if evaluation is None else tables[evaluation],
         labels=cast(list[str | int | bool], claim.spec["labels"]),
+        teacher=teacher_dir,
         lineage={
             "job": claim.fence.job_id,
             "attempt": claim.fence.attempt,
@@ -65,6 +68,20 @@ def fetch_inputs(database: Database, claim: Claim, scratch: Path) -> Inputs:
             "dataset_sha256": checksums,
         },
     )
+
+
+def _teacher_of(claim: Claim) -> str | None:
+    """The id of the uploaded model that the job distils from; None where there is none, or it is the job's own."""
+    distillation = cast(dict[str, object] | None, claim.spec.get("distillation"))
+    teacher = "self" if distillation is None else str(distillation["teacher"])
+    return None if teacher == "self" else teacher.removeprefix("upload://")
+
+
+def _directory(path: Path, blobs: DatabaseBlobStore, model: Model) -> Path:
+    path.mkdir()
+    for file in model.files:
+        _write(path / file.path, blobs, file.blob_id)
+    return path
 
 
 def _write(path: Path, blobs: DatabaseBlobStore, blob_id: str) -> None:

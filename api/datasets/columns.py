@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.datasets.formats.squad import ANSWERS
+from api.datasets.formats.nested import ANSWERS, INTEGERS, TEXTS
 from store import JsonObject
 
 #: More different values than this are not labels; their number is kept, the values are not.
@@ -22,6 +22,8 @@ _TYPE_NAMES = {
     pa.int64(): "int64",
     pa.float64(): "float64",
     pa.bool_(): "bool",
+    TEXTS: "list<string>",
+    INTEGERS: "list<int64>",
     ANSWERS: "answers",
 }
 
@@ -31,11 +33,13 @@ class ColumnInSplit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    nulls: int = Field(description="Rows without a value.")
+    nulls: int = Field(
+        description="Rows without a value: null, an empty list, no answer, or a number that is not finite."
+    )
     first_null_row: int | None = Field(description="The first of them, counted from 1 without the header.")
-    distinct: int = Field(description="Different values.")
+    distinct: int = Field(description="Different values; of lists, different values in them.")
     values: list[tuple[Value, int]] | None = Field(
-        description=f"Each value and its rows, where there are at most {MAX_VALUES} short ones; else null."
+        description=f"Each value and how often it occurs, where there are at most {MAX_VALUES} short ones; else null."
     )
 
 
@@ -45,7 +49,9 @@ class Column(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    type: str = Field(description="`string`, `int64`, `float64`, `bool`, or `answers` (of SQuAD).")
+    type: str = Field(
+        description="`string`, `int64`, `float64`, `bool`, `list<string>`, `list<int64>`, or `answers` (of SQuAD)."
+    )
     splits: dict[str, ColumnInSplit] = Field(description="The column's content by split.")
 
     def document(self) -> JsonObject:
@@ -67,12 +73,26 @@ def describe(splits: dict[str, pa.Table]) -> list[Column]:
 
 
 def _content(column: pa.ChunkedArray) -> ColumnInSplit:
-    nulls = column.null_count
-    first_null = pc.index(pc.is_null(column), value=True).as_py() + 1 if nulls else None
+    missing = _missing(column)
+    nulls = pc.sum(missing).as_py() or 0
+    first_null = pc.index(missing, value=True).as_py() + 1 if nulls else None
     if pa.types.is_struct(column.type):
         return ColumnInSplit(nulls=nulls, first_null_row=first_null, distinct=len(column) - nulls, values=None)
+    if pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
     return ColumnInSplit(nulls=nulls, first_null_row=first_null, distinct=distinct, values=_values(column, distinct))
+
+
+def _missing(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Of each row whether it has nothing that a job could use."""
+    if pa.types.is_floating(column.type):
+        return pc.invert(pc.fill_null(pc.is_finite(column), fill_value=False))
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "text")
+    if pa.types.is_list(column.type):
+        return pc.equal(pc.fill_null(pc.list_value_length(column), 0), 0)
+    return pc.is_null(column)
 
 
 def _values(column: pa.ChunkedArray, distinct: int) -> list[tuple[Value, int]] | None:

@@ -1,6 +1,7 @@
 """Turns an upload into validated tables, or says everything that is wrong with it."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import cast
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.datasets import types
+from api.datasets.agreement import require_agreement
 from api.datasets.columns import Column, describe
 from api.datasets.formats import FORMATS, UNTYPED
 from api.datasets.formats.malformed import Malformed
@@ -23,6 +25,7 @@ PREVIEW_ROWS = 5
 _GROWTH = 4
 
 _PREVIEW_CHARACTERS = 300
+_PREVIEW_ITEMS = 50
 _SPLIT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -104,11 +107,22 @@ def _read(file: FilePart, max_bytes: int) -> pa.Table:
     _, reader = FORMATS[extension]
     table = reader(file.stream, max_bytes)
     for name in table.schema.names:
-        if pa.types.is_string(table[name].type):
-            row = pc.index(pc.match_substring(table[name], "\0"), value=True).as_py() + 1
-            if row:
-                raise Malformed(f"a NUL character in column {name!r}. Remove it.", row=row)
+        if row := _first_row_with_nul(table[name]):
+            raise Malformed(f"a NUL character in column {name!r}. Remove it.", row=row)
+    require_agreement(table)
     return table
+
+
+def _first_row_with_nul(column: pa.ChunkedArray) -> int:
+    """Counted from 1; 0 where there is none."""
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "text")
+    nested = pa.types.is_list(column.type)
+    texts = pc.list_flatten(column) if nested else column
+    if not pa.types.is_string(texts.type):
+        return 0
+    place = int(pc.index(pc.match_substring(texts, "\0"), value=True).as_py())
+    return int(pc.list_parent_indices(column)[place].as_py()) + 1 if nested and place >= 0 else place + 1
 
 
 def _preview(table: pa.Table) -> list[JsonObject]:
@@ -121,4 +135,9 @@ def _preview(table: pa.Table) -> list[JsonObject]:
 def _short(value: JsonValue) -> JsonValue:
     if isinstance(value, str) and len(value) > _PREVIEW_CHARACTERS:
         return value[: _PREVIEW_CHARACTERS - 1] + "…"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        more: list[JsonValue] = ["…"] if len(value) > _PREVIEW_ITEMS else []
+        return [_short(each) for each in value[:_PREVIEW_ITEMS]] + more
+    if isinstance(value, Mapping):
+        return {name: _short(each) for name, each in value.items()}
     return value

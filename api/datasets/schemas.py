@@ -22,16 +22,20 @@ class ColumnView(BaseModel):
     """One column."""
 
     name: str
-    type: str = Field(description="`string`, `int64`, `float64`, `bool`, or `answers` (of SQuAD).")
-    nulls: dict[str, int] = Field(description="Rows without a value, by split.")
-    distinct: dict[str, int] = Field(description="Different values, by split.")
+    type: str = Field(
+        description="`string`, `int64`, `float64`, `bool`, `list<string>`, `list<int64>`, or `answers` (of SQuAD)."
+    )
+    nulls: dict[str, int] = Field(
+        description="Rows without a value, by split: null, an empty list, no answer, or a number that is not finite."
+    )
+    distinct: dict[str, int] = Field(description="Different values, by split; of lists, different values in them.")
 
 
 class LabelView(BaseModel):
     """A label and how often it occurs."""
 
     value: Value
-    rows: int
+    rows: int = Field(description="Rows with it; of tags, words.")
 
 
 class DatasetView(BaseModel):
@@ -45,7 +49,7 @@ class DatasetView(BaseModel):
     splits: list[SplitView]
     rows: int
     size: int
-    labels: dict[str, list[LabelView]] = Field(description="Columns that may hold labels, with the labels in them.")
+    labels: dict[str, list[LabelView]] = Field(description="Columns that may hold labels or tags, with those in them.")
     preview: list[dict[str, object]] = Field(description="The first rows of the first split; long texts are cut.")
     created_at: datetime
     url: str

@@ -64,7 +64,20 @@ def same_types(splits: dict[str, pa.Table], *, untyped: bool) -> tuple[dict[str,
     if errors:
         return splits, errors
     schema = pa.schema(list(types.items()))
-    return {split: table.cast(schema) for split, table in splits.items()}, []
+    return {split: _cast(table, schema) for split, table in splits.items()}, []
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast every column; one without any value becomes of any type, which a cast knows for plain types only."""
+    return pa.table(
+        [
+            pa.chunked_array([pa.nulls(len(table), field.type)])
+            if table[field.name].null_count == len(table)
+            else table[field.name].cast(field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
 
 
 def _inferred(columns: Sequence[pa.ChunkedArray]) -> pa.DataType:

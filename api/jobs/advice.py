@@ -2,6 +2,7 @@
 
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
+from pruning_core.granularity import kind_of
 from pruning_core.methods import METHODS
 
 #: The paper's regimes (arXiv 2005.07683, section 6).
@@ -14,16 +15,17 @@ _ZEROS_NEED_STEPS = 3000
 
 def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
     """Note where a method is outside the regime it is good in."""
-    learns = METHODS[spec.method].learns_scores
-    if learns and spec.final_density > _MAGNITUDE_WINS_ABOVE:
+    order = METHODS[spec.method].order
+    single = kind_of(spec.granularity) == "element"  # the regimes are those of single weights
+    if single and order == 1 and spec.final_density > _MAGNITUDE_WINS_ABOVE:
         findings.advise(
             f"At a density of {spec.final_density:.0%} method 'magnitude' is usually better than {spec.method!r}, and "
             "cheaper."
         )
-    if not learns and spec.final_density < _FIRST_ORDER_WINS_BELOW:
+    if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
         findings.advise(
-            f"At a density of {spec.final_density:.0%} methods that learn scores, such as 'movement', are usually much "
-            f"better than {spec.method!r}."
+            f"At a density of {spec.final_density:.0%} first-order methods, such as 'movement', are usually much "
+            f"better than {spec.method!r}, which looks at the weights alone."
         )
     if spec.pruning.params.get("score_init") == "zeros" and steps < _ZEROS_NEED_STEPS:
         findings.advise(

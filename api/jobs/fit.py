@@ -1,13 +1,16 @@
-"""Checks that a spec fits the model and the number of rows: positions, matrices, steps."""
+"""Checks that a spec fits the model and the number of rows: task, positions, steps."""
 
-from math import prod
+from collections.abc import Sequence
 
+from api.datasets.columns import Value
+from api.jobs.columns import Task
 from api.jobs.findings import Findings
+from api.jobs.heads import has_head
 from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
-from pruning_core.architectures import max_tokens, prunable_matrices
+from pruning_core.architectures import max_tokens, tasks_of
+from pruning_core.columns import QuestionAnswering, TokenClassification
 from pruning_core.schedule import ScheduleError
-from pruning_core.spec import TextClassification
 from store import Model
 
 #: Families whose own tokenizers give the second text of a pair another token type.
@@ -30,47 +33,44 @@ def fitting_length(spec: JobSpec, model: Model, findings: Findings) -> int:
     return most
 
 
-def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
-    """Note a pattern that selects nothing, and a target that would leave matrices empty."""
-    pattern = spec.pruning.modules
-    shapes = shapes_of(model)
-    matrices = prunable_matrices(model.model_type, shapes, pattern)
-    if not matrices:
-        names = list(prunable_matrices(model.model_type, shapes))
+def check_task(task: Task, model: Model, findings: Findings) -> None:
+    """Note a task that the model's family has no head for, and pairs that the model could not tell apart."""
+    able = tasks_of(model.model_type, shapes_of(model))
+    if task.type not in able:
         findings.wrong(
-            ("pruning", "modules"),
-            f"pruning.modules {pattern!r} selects none of the model's {len(names)} prunable matrices. They are called, "
-            f"for example, {names[0]!r} and {names[-1]!r}.",
+            ("task", "type"),
+            f"This model of family {model.model_type!r} cannot be used for {task.type}. It can be used for: "
+            f"{', '.join(sorted(able)) or 'none of the tasks here'}.",
         )
-        return
-    weights = sum(prod(shape) for shape in matrices.values())
-    kept = round(spec.final_density * weights)
-    if kept == weights and findings.sound("target_sparsity"):
+    elif cannot_tell_pairs(task, model):
+        question = isinstance(task, QuestionAnswering)
         findings.wrong(
-            ("target_sparsity",),
-            f"target_sparsity {spec.target_sparsity} removes none of {weights:,} weights. Raise it to at least "
-            f"{1 / weights:.6g}.",
-        )
-    elif kept < len(matrices) and findings.sound("target_sparsity"):
-        findings.wrong(
-            ("target_sparsity",),
-            f"target_sparsity {spec.target_sparsity} keeps {kept} of {weights:,} weights, fewer than there are "
-            f"matrices ({len(matrices)}). Lower it to at most {1 - len(matrices) / weights:.6g}.",
-        )
-
-
-def check_pairs(task: TextClassification, model: Model, findings: Findings) -> None:
-    """Note pairs of texts for a model whose embeddings cannot tell the second from the first."""
-    if task.text_pair is not None and model.model_type in _TYPED and model.config.get("type_vocab_size", 2) == 1:
-        findings.wrong(
-            ("task", "text_pair"),
+            ("model",) if question else ("task", "text_pair"),
             f"The model has one token type (type_vocab_size 1), and pairs need two: {model.model_type!r} marks the "
-            "second text with it. Leave out task.text_pair, or use another model.",
+            f"second text with it. {'Use' if question else 'Leave out task.text_pair, or use'} another model.",
+        )
+
+
+def cannot_tell_pairs(task: Task, model: Model) -> bool:
+    """Whether the task has pairs of texts, and the model's embeddings cannot tell the second from the first."""
+    pairs = not isinstance(task, TokenClassification) and (isinstance(task, QuestionAnswering) or task.text_pair)
+    return bool(pairs) and model.model_type in _TYPED and model.config.get("type_vocab_size", 2) == 1
+
+
+def check_untrained(spec: JobSpec, task: Task, labels: Sequence[Value], model: Model, findings: Findings) -> None:
+    """Note a model without a head for the task where nothing trains one."""
+    if not spec.trains and not has_head(model, task, labels):
+        findings.wrong(
+            ("model",),
+            f"The job trains nothing, and the model has no {task.type} head for this dataset: a new one would answer "
+            "at random. Use a model that was fine-tuned for it, or train.",
         )
 
 
 def check_steps(spec: JobSpec, train_rows: int, findings: Findings) -> None:
     """Note a run too short to prune in, or with too few rows for one batch."""
+    if not spec.trains:
+        return
     if train_rows < spec.training.batch_size and findings.sound("training"):
         findings.wrong(
             ("training", "batch_size"),

@@ -26,11 +26,30 @@ def find_inputs(
     )
 
 
-def _find(
-    field: Literal["model", "dataset"], uri: str, get: Callable[[str], Found], findings: Findings
-) -> Found | None:
-    if not findings.sound(field):
+def find_teacher(session: ReadSession, team_id: str, spec: JobSpec, findings: Findings) -> Model | None:
+    """The uploaded model that a spec distils from; None where it names none, or one that cannot be found."""
+    if spec.distillation is None or spec.distillation.teacher == "self":
         return None
+    return _find(
+        "model",
+        spec.distillation.teacher,
+        lambda id_: get_model(session, team_id, id_),
+        findings,
+        ("distillation", "teacher"),
+    )
+
+
+def _find(
+    field: Literal["model", "dataset"],
+    uri: str,
+    get: Callable[[str], Found],
+    findings: Findings,
+    path: tuple[str, ...] = (),
+) -> Found | None:
+    path = path or (field,)
+    if not findings.sound(path[0]):
+        return None
+    name = ".".join(path)
     prefix = _PREFIXES[field]
     route = f"POST /v1/{field}s"
     named = _UPLOAD.fullmatch(uri)
@@ -42,14 +61,14 @@ def _find(
         else:
             source = "file:// paths are" if uri.startswith("file://") else "Hugging Face Hub names are"
             remedy = f"{source} not available in this version; upload it with {route} and use upload://{prefix}_…"
-        findings.wrong((field,), f"{field} {uri[:100]!r}: {remedy}.")
+        findings.wrong(path, f"{name} {uri[:100]!r}: {remedy}.")
         return None
     id_, kind = named.groups()
     if kind != prefix:
-        findings.wrong((field,), f"{field}: {id_} is a {'model' if kind == 'mdl' else 'dataset'}, not a {field}.")
+        findings.wrong(path, f"{name}: {id_} is a {'model' if kind == 'mdl' else 'dataset'}, not a {field}.")
         return None
     try:
         return get(id_)
     except NotFound:
-        findings.wrong((field,), f"There is no {field} {id_} in your team. GET /v1/{field}s lists what there is.")
+        findings.wrong(path, f"There is no {field} {id_} in your team. GET /v1/{field}s lists what there is.")
         return None

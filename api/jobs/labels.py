@@ -1,59 +1,75 @@
-"""Checks the rows of a job by what is known of its columns: labels, texts, and rows to hold out."""
+"""Checks the rows of a job by what is known of its columns: texts, labels, numbers, and rows to hold out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from api.datasets.columns import MAX_VALUES, Column, Value
 from api.datasets.labels import values_over
+from api.jobs.columns import Task
 from api.jobs.findings import Findings
 from api.jobs.splits import Chosen
-from pruning_core.spec import TextClassification
+from pruning_core.columns import QuestionAnswering, Regression, TextClassification, TokenClassification
 from store import JsonObject
 
 #: Share of the training rows held out where there is no split to evaluate on; of each label, rounded.
 HOLDOUT = 0.1
 
 
-def check_texts(task: TextClassification, columns: Mapping[str, Column], chosen: Chosen, findings: Findings) -> None:
-    """Note rows without a text."""
-    for field, name in (("text", task.text), ("text_pair", task.text_pair)):
-        if name is not None:
-            _require_complete(field, columns[name], chosen, findings)
+def check_rows(task: Task, columns: Mapping[str, Column], chosen: Chosen, findings: Findings) -> bool:
+    """Note rows that lack something the task needs."""
+    whole = [_require_complete(field, columns[name], chosen, findings) for field, name in task.names().items()]
+    if isinstance(task, Regression):
+        whole.append(_require_various(columns[task.label], chosen, findings))
+    return all(whole)
 
 
 def read_labels(
-    task: TextClassification, column: Column, chosen: Chosen, config: JsonObject, findings: Findings
+    task: Task, columns: Mapping[str, Column], chosen: Chosen, known: Sequence[JsonObject], findings: Findings
 ) -> list[Value] | None:
-    """The labels in the order of their ids; None, and a note, where there are not two or more clean ones.
+    """The labels or tags in the order of their ids; None, and a note, where there are not two or more clean ones.
 
-    The order is the sorted one, or that of the uploaded model if it knows exactly these labels.
+    Args:
+        task: what to read; tasks without labels have an empty list.
+        columns: the dataset's.
+        chosen: the splits.
+        known: configurations of the job's models, of which the first that knows exactly these labels gives their
+            order; else they are sorted.
+        findings: where problems go.
     """
-    complete = _require_complete("label", column, chosen, findings)
+    if isinstance(task, TextClassification):
+        field, column = "label", columns[task.label]
+    elif isinstance(task, TokenClassification):
+        field, column = "tags", columns[task.tags]
+    else:
+        return []
     train = values_over(column, [chosen.train])
     evaluated = values_over(column, [chosen.eval]) if chosen.eval else Counter()
     if train is None or evaluated is None:
         findings.wrong(
-            ("task", "label"),
+            ("task", field),
             f"Column {column.name!r} has more than {MAX_VALUES:,} different values, or very long ones: these are no "
-            "labels. Name the column with the labels in task.label.",
+            f"{field.removesuffix('s')}s. Name the column with the {field.removesuffix('s')}s in task.{field}.",
         )
         return None
     if len(train) < 2:
         only = f"only {next(iter(train))!r}" if train else "no value at all"
         findings.wrong(
-            ("task", "label"),
+            ("task", field),
             f"Column {column.name!r} has {only} in split {chosen.train!r}. Two classes are the least to tell apart.",
         )
         return None
     if unseen := sorted(set(evaluated) - set(train)):
+        named = f"{', '.join(map(repr, unseen[:5]))}{' …' if len(unseen) > 5 else ''}"
+        if field == "tags":  # a rare tag may well be in a few rows only
+            findings.advise(f"Split {chosen.eval!r} has tags that split {chosen.train!r} has not: {named}.")
+            return ordered(train + evaluated, known)
         findings.wrong(
             ("splits", "eval"),
-            f"Split {chosen.eval!r} has labels that split {chosen.train!r} has not: "
-            f"{', '.join(map(repr, unseen[:5]))}{' …' if len(unseen) > 5 else ''}. Add rows with them to "
+            f"Split {chosen.eval!r} has labels that split {chosen.train!r} has not: {named}. Add rows with them to "
             f"{chosen.train!r}, or take them out.",
         )
         return None
-    return _ordered(train, config) if complete else None
+    return ordered(train, known)
 
 
 def _require_complete(field: str, column: Column, chosen: Chosen, findings: Findings) -> bool:
@@ -61,26 +77,52 @@ def _require_complete(field: str, column: Column, chosen: Chosen, findings: Find
         content = column.splits[split]
         if content.nulls:
             more = f" and {content.nulls - 1:,} more rows" if content.nulls > 1 else ""
+            lacks = {
+                "answers": "has no answer",
+                "float64": "has no finite number",
+            }.get(column.type, "is empty")
+            remedy = "Fill it, or remove the rows."
+            if column.type == "answers":
+                remedy = "Questions without an answer, as in SQuAD 2.0, are not supported: remove the rows."
             findings.wrong(
                 ("task", field),
-                f"Column {column.name!r} is empty in split {split!r}, row {content.first_null_row}{more}. Fill it, or "
-                "remove the rows.",
+                f"Column {column.name!r} {lacks} in split {split!r}, row {content.first_null_row}{more}. {remedy}",
             )
             return False
     return True
 
 
-def _ordered(labels: Counter[Value], config: JsonObject) -> list[Value]:
+def _require_various(column: Column, chosen: Chosen, findings: Findings) -> bool:
+    for split in filter(None, (chosen.train, chosen.eval)):
+        if column.splits[split].distinct < 2:
+            findings.wrong(
+                ("task", "label"),
+                f"Column {column.name!r} has the same number in every row of split {split!r}: there is nothing to "
+                "predict.",
+            )
+            return False
+    return True
+
+
+def ordered(labels: Counter[Value], known: Sequence[JsonObject]) -> list[Value]:
+    """Labels as the first model that knows them numbers them; sorted, where none does."""
     by_name = {str(label): label for label in labels}
-    id2label = config.get("id2label")
-    if isinstance(id2label, Mapping) and len(by_name) == len(id2label):
-        try:
-            names = [str(id2label[str(index)]) for index in range(len(id2label))]
-        except KeyError:
-            names = []
-        if set(names) == set(by_name):
+    for config in known:
+        names = names_in(config)
+        if len(names) == len(by_name) and set(names) == set(by_name):
             return [by_name[name] for name in names]
     return sorted(labels)
+
+
+def names_in(config: JsonObject) -> list[str]:
+    """The labels that a model's configuration names, in the order of their ids; none where it is not clear."""
+    id2label = config.get("id2label")
+    if not isinstance(id2label, Mapping):
+        return []
+    try:
+        return [str(id2label[str(index)]) for index in range(len(id2label))]
+    except KeyError:
+        return []
 
 
 def held_out_rows(rows: Sequence[int]) -> int:
@@ -88,17 +130,30 @@ def held_out_rows(rows: Sequence[int]) -> int:
     return sum(min(round(HOLDOUT * count), count - 1) for count in rows)
 
 
-def training_rows(rows: int, column: Column, chosen: Chosen, findings: Findings) -> int | None:
-    """Rows left to train on after holding out; None, and a note, where none can be held out."""
+def training_rows(
+    task: Task, rows: int, columns: Mapping[str, Column], chosen: Chosen, findings: Findings
+) -> int | None:
+    """Rows left to train on after holding out; None, and a note, where none can be held out.
+
+    For question answering, whose rows are held out by context, it is an estimate.
+    """
     if chosen.eval is not None:
         return rows
-    values = values_over(column, [chosen.train])
-    held = held_out_rows(list(values.values())) if values else 0
+    reason = f"{chosen.train!r} has not the 6 rows of which one could be held out"
+    if isinstance(task, TextClassification):
+        values = values_over(columns[task.label], [chosen.train])
+        held = held_out_rows(list(values.values())) if values else 0
+        reason = f"no label has the 6 rows in {chosen.train!r} of which one could be held out"
+    elif isinstance(task, QuestionAnswering):
+        several = columns[task.context].splits[chosen.train].distinct > 1
+        held = max(1, held_out_rows([rows])) if several else 0
+        reason = f"all rows of {chosen.train!r} have the same context"
+    else:
+        held = held_out_rows([rows])
     if held == 0:
         findings.wrong(
             ("splits", "eval"),
-            f"There is no split to evaluate on, and no label has the 6 rows in {chosen.train!r} of which one could be "
-            "held out. Upload a validation split, or more rows.",
+            f"There is no split to evaluate on, and {reason}. Upload a validation split, or more rows.",
         )
         return None
     return rows - held

@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 from api.jobs.spec import JobSpec
 from api.jobs.unavailable import take_out
 from api.problems import FieldError, pointer
+from pruning_core.columns import TASKS, TextClassification
+from pruning_core.granularity import KINDS
 from store import JsonObject, JsonValue
 
 Path = tuple[str | int, ...]
@@ -29,6 +31,9 @@ _EXAMPLES: dict[Path, str] = {
     ("target_sparsity",): "Give the share of weights to remove, for example 0.9.",
 }
 
+_GRANULARITY: Path = ("pruning", "granularity")
+_GRANULARITIES = ", ".join(kind for kind in KINDS if kind != "block") + ' or {"block": [rows, columns]}'
+
 #: Checks over several fields cannot say where they failed but in their words.
 _FIELD_IN_WORDS = re.compile(r"^((?:pruning|training|task)(?:\.\w+)+)")
 
@@ -40,17 +45,23 @@ class Reading:
     Attributes:
         spec: with stand-ins where fields are wrong; None where too much is.
         errors: everything that is wrong with it.
+        task_type: the task, where only its type is given and its columns are left to us.
     """
 
     spec: JobSpec | None
     errors: list[FieldError]
+    task_type: str | None = None
 
 
 def read_spec(document: JsonObject) -> Reading:
     """Read a job's spec as the client wrote it."""
     rest, errors = take_out(document)
+    task_type = None
+    if isinstance(task := rest.get("task"), Mapping) and set(task) == {"type"} and task["type"] in TASKS:
+        task_type = str(task["type"])
+        del rest["task"]
     try:
-        return Reading(_validated(rest), errors)
+        return Reading(_validated(rest), errors, task_type)
     except ValidationError as error:
         found = [_explained(details, rest) for details in error.errors(include_url=False)]
     unique = {problem.pointer: problem for _, problem in reversed(found)}
@@ -58,7 +69,7 @@ def read_spec(document: JsonObject) -> Reading:
     for path, _ in found:
         _drop(rest, path)
     try:
-        return Reading(_validated({**_STAND_INS, **rest}), errors)
+        return Reading(_validated({**_STAND_INS, **rest}), errors, task_type)
     except ValidationError:
         return Reading(None, errors)
 
@@ -71,13 +82,20 @@ def _validated(document: JsonObject) -> JobSpec:
 def _explained(details: ErrorDetails, document: JsonObject) -> tuple[Path, FieldError]:
     """Where a field is wrong, and how."""
     path = _existing(details["loc"], document, details["type"])
+    if path[:2] == _GRANULARITY and details["type"] != "value_error":  # pydantic tells what is wrong with each choice
+        shown = json.dumps(_at(document, _GRANULARITY), ensure_ascii=False)
+        words = f"pruning.granularity {shown[:80]} is none. Use one of {_GRANULARITIES}."
+        return _GRANULARITY, FieldError(pointer(*_GRANULARITY), words)
     message = details["msg"].removeprefix("Value error, ").rstrip(".")
     if named := _FIELD_IN_WORDS.match(message):
         path = tuple(named.group(1).split("."))
     name = ".".join(map(str, path))
     match details["type"]:
+        case "union_tag_invalid":
+            path = ("task", "type")
+            words = f"task.type {json.dumps(_at(document, path))[:80]} is no task. Use one of {', '.join(TASKS)}."
         case "extra_forbidden":
-            words = f"{name} is not a field of a job. {_nearest(path)}"
+            words = f"{name} is not a field of a job. {_nearest(path, document)}"
         case "missing":
             words = f"{name} is missing. {_EXAMPLES.get(path, 'Give it, or leave out what it belongs to.')}"
         case "value_error":
@@ -91,15 +109,14 @@ def _explained(details: ErrorDetails, document: JsonObject) -> tuple[Path, Field
 
 
 def _existing(loc: Sequence[str | int], document: JsonObject, kind: str) -> Path:
-    """The part of a location that the document has: pydantic appends the branches of unions to it."""
+    """The part of a location that the document has: pydantic puts the branches of unions between."""
     path: list[str | int] = []
     here: JsonValue = document
-    for part in loc:
-        inside = isinstance(here, Mapping) and part in here
-        if not inside and not (kind == "missing" and part == loc[-1]):
-            break
-        path.append(part)
-        here = cast(Mapping[str | int, JsonValue], here).get(part)
+    for place, part in enumerate(loc, start=1):
+        missing = kind == "missing" and place == len(loc)
+        if isinstance(here, Mapping) and (part in here or missing):
+            path.append(part)
+            here = here.get(str(part))
     return tuple(path)
 
 
@@ -116,13 +133,16 @@ def _drop(document: dict[str, JsonValue], path: Path) -> None:
         parent.pop(path[-1], None)
 
 
-def _nearest(path: Path) -> str:
+def _nearest(path: Path, document: JsonObject) -> str:
     """The known field that an unknown one was perhaps meant to be."""
-    known = list(_model_at(path[:-1]).model_fields)
+    model = _model_at(path[:-1])
+    if path[:-1] == ("task",):
+        model = TASKS.get(str(_at(document, ("task", "type"))), TextClassification)
+    known = list(model.model_fields)
     close = get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {'.'.join(map(str, (*path[:-1], close[0])))}?"
-    for section in ("training", "pruning", "limits", "splits"):
+    for section in ("training", "pruning", "distillation", "limits", "splits"):
         if len(path) == 1 and path[0] in _model_at((section,)).model_fields:
             return f"Did you mean {section}.{path[0]}?"
     return f"Known here: {', '.join(known)}."

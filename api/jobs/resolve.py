@@ -5,16 +5,17 @@ from typing import cast
 
 from api.datasets.columns import Column, Value
 from api.jobs.advice import advise
-from api.jobs.columns import task_columns
+from api.jobs.columns import Task, task_columns
 from api.jobs.findings import Findings
-from api.jobs.fit import check_matrices, check_pairs, check_steps, fitting_length
-from api.jobs.inputs import find_inputs
-from api.jobs.labels import HOLDOUT, check_texts, read_labels, training_rows
+from api.jobs.fit import check_steps, check_task, check_untrained, fitting_length
+from api.jobs.inputs import find_inputs, find_teacher
+from api.jobs.labels import HOLDOUT, check_rows, read_labels, training_rows
+from api.jobs.matrices import check_matrices
 from api.jobs.reading import read_spec
 from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
+from api.jobs.teacher import check_teacher
 from api.problems import Invalid
-from pruning_core.spec import TextClassification
 from store import Dataset, JsonObject, Model, ReadSession
 
 
@@ -24,7 +25,9 @@ class Resolved:
 
     Attributes:
         spec: as submitted, completed.
-        document: as it is stored and echoed: the spec, and with it `labels`, `holdout` and `total_steps`.
+        document: as it is stored and echoed: the spec, and with it `labels`, `holdout` and `total_steps`; the last is
+            an estimate for question answering, where long contexts give several items a row and only the worker
+            tokenises.
         model: the uploaded model.
         dataset: the uploaded dataset.
         reported_steps: all steps that progress counts, the dense baseline's among them.
@@ -43,7 +46,7 @@ class Resolved:
 class _Data:
     """What a dataset turned out to be for a job."""
 
-    task: TextClassification
+    task: Task
     chosen: Chosen
     labels: list[Value]
     train_rows: int
@@ -61,22 +64,20 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
     if spec is None:
         raise _refusal(findings)
     model, dataset = find_inputs(session, team_id, spec, findings)
-    length = spec.training.max_length
+    teacher = find_teacher(session, team_id, spec, findings)
     if model is not None:
         check_matrices(spec, model, findings)
         length = fitting_length(spec, model, findings)
-    data = _look_at_data(spec, dataset, model, findings) if dataset is not None else None
+        spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
+    data = None
+    if dataset is not None:
+        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings)
     if model is None or dataset is None or data is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
-    complete = spec.resolved()
-    whole = complete.model_copy(
-        update={
-            "task": data.task,
-            "splits": Splits(train=data.chosen.train, eval=data.chosen.eval),
-            "training": complete.training.model_copy(update={"max_length": length}),
-        }
+    whole = spec.resolved(data.train_rows).model_copy(
+        update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )
     return Resolved(
         whole,
@@ -92,21 +93,33 @@ def _refusal(findings: Findings) -> Invalid:
     return Invalid(findings.errors, what="The job")
 
 
-def _look_at_data(spec: JobSpec, dataset: Dataset, model: Model | None, findings: Findings) -> _Data | None:
-    """Columns, splits, labels and rows; None where one of them is not clear."""
+def _look_at_data(
+    spec: JobSpec,
+    task_type: str | None,
+    dataset: Dataset,
+    models: tuple[Model | None, Model | None],
+    findings: Findings,
+) -> _Data | None:
+    """Columns, splits, labels and rows, and whether the models suit; None where one of them is not clear."""
+    model, teacher = models
     columns = {column.name: column for column in map(Column.model_validate, dataset.columns)}
     rows = {split.split: split.rows for split in dataset.splits}
     chosen = choose_splits(spec.splits, rows, findings) if findings.sound("splits") else None
-    task = task_columns(spec.task, columns, findings) if findings.sound("task") else None
+    task = task_columns(spec.task, task_type, columns, findings) if findings.sound("task") else None
+    if task is not None and model is not None:
+        check_task(task, model, findings)
     if chosen is None or task is None:
         return None
-    check_texts(task, columns, chosen, findings)
-    if model is not None:
-        check_pairs(task, model, findings)
-    labels = read_labels(task, columns[task.label], chosen, model.config if model else {}, findings)
-    if labels is None:
+    whole = check_rows(task, columns, chosen, findings)
+    # The model's order of the labels goes before the teacher's: in it the model's own head stays of use.
+    labels = read_labels(task, columns, chosen, [each.config for each in models if each is not None], findings)
+    if labels is None or not whole:
         return None
-    train_rows = training_rows(rows[chosen.train], columns[task.label], chosen, findings)
+    if model is not None:
+        check_untrained(spec, task, labels, model, findings)
+        if teacher is not None:
+            check_teacher(spec, task, labels, (teacher, model), findings)
+    train_rows = training_rows(task, rows[chosen.train], columns, chosen, findings)
     if train_rows is None:
         return None
     check_steps(spec, train_rows, findings)

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator
 
-from pruning_core.spec import Part, PruningSpec
+from pruning_core.columns import Part
+from pruning_core.spec import PruningSpec
 
 MAX_TAGS = 32
 

@@ -18,31 +18,21 @@ class _Unbuilt:
         path: where it is.
         remedy: what to do.
         only: the values that are not available; None means every value.
-        harmless: a value that asks for nothing, and so is as good as leaving the field out.
     """
 
     path: tuple[str, ...]
     remedy: str = _LEAVE_OUT
     only: frozenset[str] | None = None
-    harmless: JsonValue = None
 
     def refuses(self, value: JsonValue) -> bool:
         return self.only is None or (isinstance(value, str) and value in self.only)
 
 
 _UNBUILT = (
-    _Unbuilt(("distillation",)),
     _Unbuilt(("export",)),
     _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
     _Unbuilt(("training", "gpus"), "leave it out: a job trains on one device"),
     _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
-    _Unbuilt(("pruning", "freeze_weights"), harmless=False),
-    _Unbuilt(("pruning", "granularity"), "use element", frozenset({"row", "column", "head", "2:4"})),
-    _Unbuilt(
-        ("task", "type"),
-        "use text-classification",
-        frozenset({"question-answering", "token-classification", "regression"}),
-    ),
 )
 
 
@@ -59,25 +49,13 @@ def take_out(document: JsonObject) -> tuple[dict[str, JsonValue], list[FieldErro
         if parent is None or field.path[-1] not in parent:
             continue
         value = parent[field.path[-1]]
-        if value is None or value == field.harmless or not field.refuses(value):
-            if value == field.harmless and field.only is None:
+        if value is None or not field.refuses(value):
+            if value is None and field.only is None:
                 del parent[field.path[-1]]
             continue
         shown = f"{'.'.join(field.path)} {value!r}" if field.only else ".".join(field.path)
         errors.append(FieldError(pointer(*field.path), f"{shown} is not available in this version; {field.remedy}."))
-        # What belongs to another task says nothing about this one: without it, the columns are inferred.
-        if field.path == ("task", "type"):
-            del rest["task"]
-        else:
-            del parent[field.path[-1]]
-    if isinstance(block := _at(rest, ("pruning", "granularity")), Mapping):
-        cast(dict[str, JsonValue], rest["pruning"]).pop("granularity")
-        errors.append(
-            FieldError(
-                "/pruning/granularity",
-                f"pruning.granularity {dict(block)!r} is not available in this version; use element.",
-            )
-        )
+        del parent[field.path[-1]]
     return rest, errors
 
 

@@ -4,9 +4,9 @@ Worked out against transformers 5.23 by submitting each of them; `tests/service/
 the installed version.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from api.bodies import compact
 from store import JsonObject
@@ -22,6 +22,18 @@ def _numbered(names: dict[str, object]) -> dict[str, object]:
     if not all(name.isdecimal() for name in names):
         raise ValueError("should have the labels' numbers as names")
     return names
+
+
+def _feed_forward(name: str) -> str:
+    if name.removeprefix("gated-") not in get_args(Activation):
+        raise ValueError("should be an activation such as relu, or gated-gelu")
+    return name
+
+
+def _as_fed_forward(gated: bool, info: ValidationInfo) -> bool:
+    if gated != str(info.data.get("feed_forward_proj")).startswith("gated-"):
+        raise ValueError("should say the same as feed_forward_proj")
+    return gated
 
 
 Activation = Literal[
@@ -41,16 +53,28 @@ class _Fields(BaseModel):
 
     hidden_act: Activation = "gelu"
     activation: Activation = "gelu"
+    activation_function: Activation = "gelu_new"
+    hidden_activation: Activation = "gelu"
+    classifier_activation: Activation = "gelu"
+    dense_act_fn: Activation = "relu"
     hidden_dropout_prob: Probability = 0.1
     attention_probs_dropout_prob: Probability = 0.1
     dropout: Probability = 0.1
+    dropout_rate: Probability = 0.1
     attention_dropout: Probability = 0.1
+    embedding_dropout: Probability = 0.0
+    mlp_dropout: Probability = 0.0
+    attn_pdrop: Probability = 0.1
+    embd_pdrop: Probability = 0.1
+    resid_pdrop: Probability = 0.1
     seq_classif_dropout: Probability = 0.2
     classifier_dropout: Probability | None = None
     classifier_dropout_prob: Probability = 0.1
     pooler_dropout: Probability = 0.0
     cls_dropout: Probability | None = None
     layer_norm_eps: Fraction = 1e-12
+    layer_norm_epsilon: Fraction = 1e-5
+    norm_eps: Fraction = 1e-5
     initializer_range: Fraction = 0.02
     type_vocab_size: Annotated[int, Field(ge=0)] = 2
     num_labels: Annotated[int, Field(ge=0)] = 2
@@ -70,6 +94,10 @@ class _Fields(BaseModel):
     attn_implementation: Attention = None
     transformers_weights: None = None
     inner_group_num: Literal[1] = 1
+    feed_forward_proj: Annotated[str, AfterValidator(_feed_forward)] = "relu"
+    is_gated_act: Annotated[bool, AfterValidator(_as_fed_forward)] = False
+    classifier_pooling: Literal["cls", "mean"] = "cls"
+    layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
 
 
 def why_unusable(document: JsonObject) -> list[str]:

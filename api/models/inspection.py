@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 
-from api.models.configuration import BadConfiguration, Configuration, read_configuration
+from api.models.configuration import BadConfiguration, Configuration, UnsupportedFamily, read_configuration
 from api.models.filenames import what_is_missing, why_refused
 from api.models.finite import first_not_finite
 from api.models.safetensors import BadSafetensors, Tensor, read_header
@@ -95,8 +95,21 @@ def _flat_directory(form: Form) -> dict[str, FilePart]:
     ]
     errors += [FieldError("/files", detail) for detail in what_is_missing(counted)]
     if errors:
-        raise Invalid(errors, what="The model")
+        raise Invalid([*_unsupported(form), *errors], what="The model")
     return {file.filename: file for file in form.files}
+
+
+def _unsupported(form: Form) -> list[FieldError]:
+    """What comes before every complaint about files: an image model has no tokenizer, and needs none to be refused."""
+    for file in form.files:
+        if file.filename == "config.json" and 0 < file.size <= _MAX_PARSED_BYTES:
+            try:
+                read_configuration(_content(file))
+            except UnsupportedFamily as error:
+                return [FieldError("/files", str(error))]
+            except BadConfiguration:
+                return []  # said once the files are complete
+    return []
 
 
 def _tensors(files: dict[str, FilePart]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ class ModelView(BaseModel):
     parameters: int = Field(description="Entries of all tensors.")
     prunable_parameters: int = Field(description="Those of them that a job may remove.")
     prunable_matrices: dict[str, tuple[int, ...]] = Field(
-        description="Module name → shape. `pruning.modules` of a job is searched in these names."
+        description="Module name → shape (out, in). `pruning.modules` of a job is searched in these names."
     )
     max_length: int | None = Field(description="Longest input in tokens, where the model limits it.")
     size: int = Field(description="Bytes of all files.")

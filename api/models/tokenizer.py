@@ -9,13 +9,14 @@ has no embedding.
 import io
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
 from api.bodies import compact, parse
 from api.models.configuration import Configuration
+from api.models.tokenizer_kinds import CLASS_OF_FAMILY, KINDS, Kind
 from api.problems import MalformedRequest
+from pruning_core.architectures import ARCHITECTURES
 from store import JsonObject
 
 #: The files that are looked into.
@@ -33,59 +34,6 @@ _REMEDY = (
 )
 _INPUTS = frozenset({"input_ids", "token_type_ids", "attention_mask"})
 _PROBES = ("The film was good.", "ünïcödé 日本 ✓ \t x1", "")
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A class of transformers' tokenizers.
-
-    Attributes:
-        model: what tokenizer.json must hold.
-        plain: the files that do instead of tokenizer.json.
-        special: special tokens by role, unless told otherwise.
-        lowercases: whether it lower-cases unless told otherwise; None where that is left to tokenizer.json.
-    """
-
-    model: str
-    plain: tuple[str, ...]
-    special: Mapping[str, str]
-    lowercases: bool | None = None
-
-
-def _roles(unk: str, cls: str, sep: str, pad: str, mask: str) -> dict[str, str]:
-    return {"unk_token": unk, "cls_token": cls, "sep_token": sep, "pad_token": pad, "mask_token": mask}
-
-
-_WORDPIECE = _Kind("WordPiece", ("vocab.txt",), _roles("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"), lowercases=True)
-_FAIRSEQ = _roles("<unk>", "<s>", "</s>", "<pad>", "<mask>")
-
-#: By class name without `Fast`.
-_KINDS: dict[str, _Kind] = {
-    "BertTokenizer": _WORDPIECE,
-    "DistilBertTokenizer": _WORDPIECE,
-    "ElectraTokenizer": _WORDPIECE,
-    "MPNetTokenizer": _Kind(
-        "WordPiece", ("vocab.txt",), _roles("[UNK]", "<s>", "</s>", "<pad>", "<mask>"), lowercases=True
-    ),
-    "RobertaTokenizer": _Kind("BPE", ("vocab.json", "merges.txt"), _FAIRSEQ),
-    "XLMRobertaTokenizer": _Kind("Unigram", (), _FAIRSEQ),
-    "CamembertTokenizer": _Kind("Unigram", (), _FAIRSEQ),
-    "AlbertTokenizer": _Kind("Unigram", (), _roles("<unk>", "[CLS]", "[SEP]", "<pad>", "[MASK]")),
-    "DebertaV2Tokenizer": _Kind("Unigram", (), _roles("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")),
-}
-
-#: What transformers takes where neither tokenizer_config.json nor config.json names a class.
-_CLASS_OF_FAMILY = {
-    "bert": "BertTokenizer",
-    "distilbert": "BertTokenizer",
-    "electra": "BertTokenizer",
-    "mpnet": "MPNetTokenizer",
-    "roberta": "RobertaTokenizer",
-    "xlm-roberta": "XLMRobertaTokenizer",
-    "camembert": "CamembertTokenizer",
-    "albert": "AlbertTokenizer",
-    "deberta-v2": "DebertaV2Tokenizer",
-}
 
 
 class BadTokenizer(ValueError):
@@ -106,11 +54,11 @@ def check_tokenizer(files: Mapping[str, bytes], configuration: Configuration) ->
     settings = _object(files, "tokenizer_config.json")
     _require_plain(settings)
     named = settings.get("tokenizer_class") or configuration.document.get("tokenizer_class")
-    name = str(named or _CLASS_OF_FAMILY[configuration.model_type]).removesuffix("Fast")
+    name = str(named or CLASS_OF_FAMILY[configuration.model_type]).removesuffix("Fast")
     tokenizer = _read(files["tokenizer.json"]) if "tokenizer.json" in files else None
     special = {**_special(_object(files, "special_tokens_map.json")), **_special(settings)}
-    if name in _KINDS:
-        kind = _KINDS[name]
+    if name in KINDS:
+        kind = KINDS[name]
         special = {**kind.special, **special}
         _require_kind(name, kind, tokenizer, files)
         _require_case(kind, tokenizer, settings)
@@ -120,17 +68,26 @@ def check_tokenizer(files: Mapping[str, bytes], configuration: Configuration) ->
         raise BadTokenizer(
             f"tokenizer_class {name!r} needs a tokenizer.json. Upload what tokenizer.save_pretrained(folder) writes."
         )
-    if not special.get("pad_token"):
+    if not (special.get("pad_token") or _stand_in(special, configuration)):
         raise BadTokenizer(
             'The tokenizer has no padding token. Name one of its tokens in tokenizer_config.json: "pad_token": "…".'
         )
     vocabulary = _vocabulary(tokenizer, files)
-    if name in _KINDS and special.get("unk_token") not in vocabulary:
+    if name in KINDS and special.get("unk_token") not in vocabulary:
         raise BadTokenizer(f"The vocabulary lacks the unknown token {special.get('unk_token')!r}. {_REMEDY}")
-    _require_known(vocabulary, [*special.values(), *_added(files, settings)], configuration.vocab_size)
+    if name in KINDS and KINDS[name].unk_id not in {None, vocabulary.get(special["unk_token"] or "")}:
+        raise BadTokenizer(
+            f"{name} gives unknown words the id {KINDS[name].unk_id}, where the vocabulary has another token than "
+            f"{special['unk_token']!r}. {_REMEDY}"
+        )
+    added = [*_added(files, settings), *(_sentinels(settings) if name == "T5Tokenizer" else ())]
+    _require_known(vocabulary, [*special.values(), *added], configuration.vocab_size)
+    if configuration.model_type == "t5":
+        _require_end(name, special, vocabulary, tokenizer, configuration)
     if tokenizer is not None:
         _probe(tokenizer, configuration.vocab_size)
-        if name not in _KINDS and not tokenizer.encode("").ids:
+        pads = ARCHITECTURES[configuration.model_type].own_padding  # GPT-2's tokenizers add nothing to a text
+        if name not in KINDS and pads and not tokenizer.encode("").ids:
             raise BadTokenizer(
                 "tokenizer.json adds no special tokens, so that an empty text would have no token at all. Give it a "
                 "post-processor that adds them, such as [CLS] … [SEP]."
@@ -155,7 +112,7 @@ def _require_plain(settings: JsonObject) -> None:
         )
 
 
-def _require_kind(name: str, kind: _Kind, tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> None:
+def _require_kind(name: str, kind: Kind, tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> None:
     if tokenizer is not None:
         model = type(tokenizer.model).__name__
         if model != kind.model:
@@ -168,7 +125,7 @@ def _require_kind(name: str, kind: _Kind, tokenizer: Tokenizer | None, files: Ma
         )
 
 
-def _require_case(kind: _Kind, tokenizer: Tokenizer | None, settings: JsonObject) -> None:
+def _require_case(kind: Kind, tokenizer: Tokenizer | None, settings: JsonObject) -> None:
     """What tokenizer.json says of upper and lower case is not read; what tokenizer_config.json says counts."""
     if kind.lowercases is None or tokenizer is None:
         return
@@ -191,6 +148,39 @@ def _special(settings: JsonObject) -> dict[str, str | None]:
                 raise BadTokenizer(f"{role} must be a token, not {compact(value)}. {_REMEDY}")
             found[role] = token
     return found
+
+
+def _stand_in(special: Mapping[str, str | None], configuration: Configuration) -> str | None:
+    """What pruning_core/padding.py pads with in a family whose tokenizers have no padding token."""
+    if ARCHITECTURES[configuration.model_type].own_padding:
+        return None
+    return special.get("eos_token") or special.get("unk_token")
+
+
+def _sentinels(settings: JsonObject) -> list[str]:
+    """T5's class adds these where the vocabulary lacks them."""
+    count = settings.get("extra_ids", 100)
+    return [f"<extra_id_{number}>" for number in range(count)] if isinstance(count, int) and count < 10_000 else []
+
+
+def _require_end(
+    name: str,
+    special: Mapping[str, str | None],
+    vocabulary: Mapping[str, int],
+    tokenizer: Tokenizer | None,
+    configuration: Configuration,
+) -> None:
+    """T5's classifier reads what its decoder says at the end of sequence: each text must end with that token, once."""
+    end = configuration.document.get("eos_token_id", 1)
+    if name == "T5Tokenizer":
+        ends = [vocabulary.get(special.get("eos_token") or "")]  # its class appends this one
+    else:
+        ends = [number for number in tokenizer.encode("").ids if number == end] if tokenizer else []
+    if ends != [end]:
+        raise BadTokenizer(
+            f"config.json says that eos_token_id is {compact(end)}, and the tokenizer does not end every text with "
+            "one such token, by which T5 classifies. Upload the tokenizer that belongs to the model."
+        )
 
 
 def _added(files: Mapping[str, bytes], settings: JsonObject) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.models.configuration import Configuration
-from api.models.layouts import layer_matrices
+from api.models.layouts import LAYOUTS, layer_matrices
 from api.models.safetensors import Tensor
 from pruning_core.architectures import ARCHITECTURES, prunable_matrices
 
@@ -17,9 +17,6 @@ SINGLE = "model.safetensors"
 
 _FLOATS = frozenset({"F32", "F16", "BF16"})
 _LAYER = re.compile(r"\.(\d+)\.")
-_WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
-_POSITIONS = "embeddings.position_embeddings.weight"
-_TYPES = "embeddings.token_type_embeddings.weight"
 
 #: Families whose positions may be relative only.
 _RELATIVE = frozenset({"deberta-v2"})
@@ -90,27 +87,30 @@ def check_weights(tensors: Mapping[str, Tensor], configuration: Configuration) -
 
 
 def _check_embeddings(named: Mapping[str, Tensor], configuration: Configuration, prefix: str) -> None:
-    words = named.get(_WORD_EMBEDDINGS)
+    layout = LAYOUTS[configuration.model_type]
+    words = named.get(layout.words) or named.get(layout.tied or "")
     if words is None:
-        elsewhere = next((name for name in named if name.endswith(_WORD_EMBEDDINGS)), None)
+        elsewhere = next((name for name in named if name.endswith("." + layout.words)), None)
         if elsewhere is not None:
             raise BadWeights(
                 f"The word embeddings are called {elsewhere[:100]!r}, and transformers looks for them under "
-                f"{prefix + _WORD_EMBEDDINGS!r} with or without {prefix!r}. Rename the tensors, or save the model with "
+                f"{prefix + layout.words!r} with or without {prefix!r}. Rename the tensors, or save the model with "
                 "model.save_pretrained(folder)."
             )
-        raise BadWeights("The word embeddings are missing (…word_embeddings.weight). Upload the whole model.")
+        raise BadWeights(f"The word embeddings are missing (…{layout.words}). Upload the whole model.")
     _require_shape("word embeddings", words, (configuration.vocab_size, configuration.embedding_size))
 
 
 def _check_positions(named: Mapping[str, Tensor], configuration: Configuration) -> None:
-    positions = named.get(_POSITIONS)
-    if positions is not None:
-        rows = cast(int, configuration.document["max_position_embeddings"])
+    layout = LAYOUTS[configuration.model_type]
+    limit = ARCHITECTURES[configuration.model_type].position_limit
+    positions = named.get(layout.positions or "")
+    if positions is not None and limit is not None:
+        rows = cast(int, configuration.document[limit])
         _require_shape("position embeddings", positions, (rows, configuration.embedding_size))
-    elif configuration.model_type not in _RELATIVE:
-        raise BadWeights(f"The position embeddings are missing (…{_POSITIONS}). Upload the whole model.")
-    types = named.get(_TYPES)
+    elif layout.positions is not None and configuration.model_type not in _RELATIVE:
+        raise BadWeights(f"The position embeddings are missing (…{layout.positions}). Upload the whole model.")
+    types = named.get(layout.types)
     if types is not None:
         rows = cast(int, configuration.document.get("type_vocab_size", 2))
         _require_shape("token type embeddings", types, (rows, configuration.embedding_size))
@@ -138,7 +138,9 @@ def _check_layers(modules: Sequence[str], expected: int) -> None:
 
 
 def _check_matrices(named: Mapping[str, Tensor], configuration: Configuration, prefix: str) -> None:
-    for name, shape in layer_matrices(configuration):
+    # an encoder alone is enough to tag tokens: tasks_of() says so to the jobs
+    decoder = any(name.startswith("decoder.") for name in named)
+    for name, shape in layer_matrices(configuration, decoder=decoder):
         tensor = named.get(name)
         if tensor is None:
             raise BadWeights(

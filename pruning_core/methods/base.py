@@ -6,12 +6,20 @@ Method files import torch for types only. The HTTP service lists methods and the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from pruning_core.granularity import KINDS
+from pruning_core.schedule import Schedule, Shape
+
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.units import Units
 
 
 class MethodParameters(BaseModel):
@@ -21,35 +29,129 @@ class MethodParameters(BaseModel):
 
 
 class Method(ABC):
-    """One way to decide which weights stay.
+    """One way to decide which weights stay, for one run: it may keep state in the run's buffers.
 
-    All tensors passed in are flat and aligned: entry i of weight, score and gradient belongs to the same connection.
-    `gradient` is always G = ∂L/∂(W ⊙ M), the gradient that reaches the masked weight.
+    All tensors are flat and aligned: entry i of weight, score, mask and gradient belongs to the same connection.
+    The gradient is always G = ∂L/∂(W ⊙ M), the one that reaches the masked weight.
+
+    In each optimizer step a run calls, in this order: `observe` for each matrix and `gate_gradient`, after backward;
+    `after_update`, when weights and scores have moved; `select_softly` or `importance`, for the masks;
+    `after_selection`; `write_effective` for each matrix.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
     Parameters: ClassVar[type[MethodParameters]] = MethodParameters
-    #: Whether the method trains a score per weight; if not, `initial_score` and `score_gradient` are never called.
+
+    #: Which part of the loss's expansion the method reads: 0 the weights, 1 gradients, 2 curvature.
+    order: ClassVar[int]
+    #: Whether an optimizer trains a score per weight (`training.score_learning_rate`).
     learns_scores: ClassVar[bool] = False
+    #: What it can be combined with, the first of scopes and granularities by default.
+    scopes: ClassVar[tuple[str, ...]] = ("global", "local")
+    granularities: ClassVar[tuple[str, ...]] = KINDS
+    shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear", "one_shot")
+    #: Whether it can prune without a single training step.
+    works_untrained: ClassVar[bool] = False
+    #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.
+    calibrates: ClassVar[bool] = False
+
+    weights: MaskedWeights
+    schedule: Schedule
+    #: Optimizer steps finished when the masks of the moment were selected.
+    step: int = 0
 
     def __init__(self, parameters: MethodParameters | None = None) -> None:
         """Keep the parameters, the method's defaults when none are given."""
         self.parameters = parameters if parameters is not None else self.Parameters()
 
-    def default_score_learning_rate(self) -> float:
-        """Adam's learning rate for the scores when the spec names none."""
+    def default_score_learning_rate(self, total_steps: int) -> float:
+        """Adam's peak learning rate for the scores when the spec names none."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
+
+    def plan(self, schedule: Schedule) -> Schedule:
+        """The schedule of a run, from the one that the spec describes; most methods take it as it is."""
+        return schedule
+
+    @property
+    def in_window(self) -> bool:
+        """Whether masks change gradually now: after warm-up, before cool-down."""
+        return self.schedule.warmup_steps <= self.step < self.schedule.total_steps - self.schedule.cooldown_steps
+
+    def learning_rate_factor(self, step: int) -> float | None:
+        """The weights' learning rate as a share of its peak, or None to leave it to training."""
+        return None
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Begin a run: keep what the method works on, and take the buffers it needs from `weights`."""
+        self.weights = weights
+        self.schedule = schedule
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """Fill `score` (same shape as `weight`) with the values before the first step."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
-    def write_score_gradient(self, weight: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """Write ∂L/∂S into `out`, same shape as `weight`."""
-        raise TypeError(f"Method {self.name!r} learns no scores.")
+    def observe(self, where: slice, gradient: Tensor) -> None:  # noqa: B027  # most methods need no such hook
+        """Look at one matrix's G (a flat view, not to be changed) after backward.
+
+        Methods that learn scores write ∂L/∂S into `self.weights.score.grad[where]` here.
+        """
+
+    def gate_gradient(self, gradient: Tensor) -> None:
+        """Turn G into ∂L/∂W in place, [n]: G ⊙ M, so that masked weights rest."""
+        from pruning_core.products import multiply_by_mask
+
+        multiply_by_mask(gradient, self.weights.mask, out=gradient)
+
+    def after_update(self, learning_rate: float) -> None:  # noqa: B027  # most methods need no such hook
+        """Act when the optimizer has moved weights and scores, before masks are selected; `step` counts that step.
+
+        Args:
+            learning_rate: the weights' rate in the step.
+        """
 
     @abstractmethod
-    def importance(self, weight: Tensor, score: Tensor | None) -> Tensor:
-        """The values that selection ranks, larger stays; may alias its inputs, never changes them."""
+    def importance(self, scratch: Tensor) -> Tensor:
+        """[n] what selection ranks, larger stays.
+
+        Args:
+            scratch: [n] free to be written to and returned.
+
+        Returns:
+            `scratch`, or a tensor that the caller does not change.
+        """
+
+    def unit_importance(self, units: Units) -> Tensor | None:
+        """[units] what selection of whole units ranks; None for the mean importance of their weights."""
+        return None
+
+    def select_softly(self, density: float) -> bool:
+        """Write the masks without an exact count, on the way to `density`; False to have the top v selected."""
+        return False
+
+    def after_selection(self) -> None:  # noqa: B027  # most methods need no such hook
+        """Act when the masks for the next forward pass are known."""
+
+    def before_apply(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
+        """Prepare `write_effective` for all matrices, such as by drawing random numbers."""
+
+    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+        """Write what one matrix computes with: W ⊙ M."""
+        from pruning_core.products import multiply_by_mask
+
+        multiply_by_mask(self.weights.weight[where], self.weights.mask[where], out=out)
+
+    def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:  # noqa: B027  # most methods need no such hook
+        """Learn what else trains, before the first step."""
+
+    def wants_curvature(self) -> bool:
+        """Whether `measure_curvature` is to be called before the next step."""
+        return False
+
+    def measure_curvature(self, loss: Tensor) -> None:  # noqa: B027  # most methods need no such hook
+        """Look at second derivatives of a batch's loss, whose graph reaches the matrices' parameters."""
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Scalars for the curves, such as λ; still on the device."""
+        return {}

@@ -19,7 +19,9 @@ class Magnitude(Method):
     name: ClassVar[str] = "magnitude"
     summary: ClassVar[str] = "Keeps the weights of largest absolute value. Best above about 70 % density."
     source: ClassVar[str] = "Han et al. 2015 (arXiv 1506.02626); Zhu & Gupta 2017 (arXiv 1710.01878)"
+    order: ClassVar[int] = 0
+    works_untrained: ClassVar[bool] = True
 
-    def importance(self, weight: Tensor, score: Tensor | None) -> Tensor:
+    def importance(self, scratch: Tensor) -> Tensor:
         """|W|."""
-        return weight.abs()
+        return scratch.copy_(self.weights.weight.detach()).abs_()

@@ -2,60 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from pruning_core.methods.base import Method, MethodParameters
+from pruning_core.methods.learned import LearnedScores
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-class MovementParameters(MethodParameters):
-    """Settings of movement pruning."""
-
-    score_init: Literal["magnitude", "zeros"] = Field(
-        default="magnitude",
-        description="Where scores start. `magnitude` (|W|) survives short jobs: weights that training has not yet "
-        "judged keep their pretrained rank. `zeros` is the paper's own recipe, for runs of several thousand steps.",
-    )
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule
 
 
-class Movement(Method):
-    """First order: M = Top_v(S), scores learned with the straight-through estimator.
+class Movement(LearnedScores):
+    """M = Top_v(S), scores learned with the straight-through estimator ("MvP" in the paper, section 4).
 
-    Sanh, Wolf & Rush 2020 (arXiv 2005.07683), section 4: ∂L/∂S = G ⊙ W for every weight, kept or masked, so that under
-    gradient descent S falls by the accumulated G ⊙ W and rises exactly where a weight moves away from zero.
+    With `score_init` `magnitude` what ranks is |W| + S, S from zero and |W| of the moment, in units of its matrix's
+    first root mean square: a weight is worth what it is, and what the loss says of it. A run too short for scores to
+    tell weights apart then prunes by magnitude, and never at random. `zeros` is the paper: S alone.
     """
 
     name: ClassVar[str] = "movement"
     summary: ClassVar[str] = "Keeps the weights that fine-tuning moves away from zero. Best below about 15 % density."
     source: ClassVar[str] = "Sanh, Wolf & Rush 2020 (arXiv 2005.07683), section 4"
-    Parameters: ClassVar[type[MethodParameters]] = MovementParameters
-    learns_scores: ClassVar[bool] = True
-
-    @property
-    def score_init(self) -> Literal["magnitude", "zeros"]:
-        """Where the scores start."""
-        return cast(MovementParameters, self.parameters).score_init
-
-    def default_score_learning_rate(self) -> float:
-        """5e-4 moves scores on the scale of pretrained weights; from zero the paper's 1e-2 sets the scale itself."""
-        return 5e-4 if self.score_init == "magnitude" else 1e-2
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
-        """|W| or zero."""
+        """Zero: |W| is added anew at each selection."""
+        score.zero_()
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Note the unit of each matrix."""
+        super().start(weights, schedule)
         if self.score_init == "magnitude":
-            score.copy_(weight.abs())
-        else:
-            score.zero_()
+            units = [weights.weight.detach()[where].square().mean().rsqrt().clamp(max=1e12) for where in weights.slices]
+            self._units = weights.buffers.setdefault("units", weights.weight.detach().new_tensor([0.0] * len(units)))
+            for unit, measured in zip(self._units, units, strict=True):
+                unit.copy_(measured)
 
-    def write_score_gradient(self, weight: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """∂L/∂S = G ⊙ W (paper, equation 4)."""
-        out.copy_(gradient).mul_(weight)
-
-    def importance(self, weight: Tensor, score: Tensor | None) -> Tensor:
-        """S."""
-        assert score is not None
-        return score
+    def importance(self, scratch: Tensor) -> Tensor:
+        """|W| + S, or S."""
+        score = self.weights.trained_score.detach()
+        if self.score_init == "zeros":
+            return score
+        scratch.copy_(self.weights.weight.detach()).abs_()
+        for where, unit in zip(self.weights.slices, self._units, strict=True):
+            scratch[where].mul_(unit)
+        return scratch.add_(score)

@@ -1,1 +1,1 @@
-"""Tasks: how rows become model inputs, and how predictions are judged."""
+"""What models are pruned for, one task in one file."""

@@ -16,7 +16,10 @@ from tests.docs.markdown import ROOT, Page, all_pages, read
 PAGE = read(ROOT / "docs" / "api.md")
 FRAMEWORKS_OWN = {"HTTPValidationError", "ValidationError"}
 # Documented in docs/methods.md, which test_methods.py checks.
-PARTS_OF_THE_SPEC = ("JobSpec", "Limits", "Pruning", "ScheduleSpec", "Splits", "TextClassification", "Training")
+PARTS_OF_THE_SPEC = (
+    "Block", "Distillation", "JobSpec", "Limits", "Pruning", "QuestionAnswering", "Regression", "ScheduleSpec",
+    "Splits", "TextClassification", "TokenClassification", "Training",
+)  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from api.jobs.spec import JobSpec
+from pruning_core.columns import TASKS
 from pruning_core.spec import METHODS
 from tests.docs.markdown import ROOT, read
 
@@ -15,14 +16,21 @@ ROWS = {row[0]: row[1] for row in PAGE.rows()}
 
 
 def model_in(annotation: object) -> type[BaseModel] | None:
-    """The spec's part behind a field: the model itself, or the one that is optional."""
-    options = [annotation, *getattr(annotation, "__args__", ())]
-    return next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)
+    """The spec's part behind a field: the model itself, or the one that is optional; not one choice among others."""
+    options = [option for option in getattr(annotation, "__args__", (annotation,)) if option is not type(None)]
+    only = options[0] if len(options) == 1 else None
+    return only if isinstance(only, type) and issubclass(only, BaseModel) else None
 
 
 def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Every field that is written in a spec, with its dotted name and default."""
     for name, field in model.model_fields.items():
+        if name == "task":
+            yield "task", None
+            yield "task.type", None  # each task's own, so not one default
+            for columns in TASKS.values():
+                yield from (leaf for leaf in leaves(columns, "task.") if leaf[0] != "task.type")
+            continue
         part = model_in(field.annotation)
         if part is not None:
             yield from leaves(part, f"{prefix}{name}.")

@@ -1,22 +1,27 @@
-"""Reads JSON lines: one object of plain values per line."""
+"""Reads JSON lines: one object per line, of plain values, lists of them, and answers."""
 
 import json
 from typing import BinaryIO, NoReturn
 
 import pyarrow as pa
 
-from api.datasets.formats import batches
+from api.datasets.formats import batches, nested
 from api.datasets.formats.encoding import require_utf8
 from api.datasets.formats.malformed import Malformed
 from api.datasets.formats.names import MAX_COLUMNS, require_good_names
 
 _INT64 = range(-(2**63), 2**63)
 
-_KINDS: dict[type, tuple[str, pa.DataType]] = {
-    str: ("text", pa.string()),
-    bool: ("true or false", pa.bool_()),
-    int: ("a number", pa.int64()),
-    float: ("a number", pa.float64()),
+_TYPES: dict[type, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+_WORDS: dict[pa.DataType, str] = {
+    pa.string(): "text",
+    pa.bool_(): "true or false",
+    pa.int64(): "a number",
+    pa.float64(): "a number",
+    nested.TEXTS: "a list of texts",
+    nested.INTEGERS: "a list of numbers",
+    nested.ANSWERS: "answers",
 }
 
 
@@ -42,7 +47,7 @@ class _Columns:
     """The columns seen so far: their types, which may widen, and their values."""
 
     def __init__(self) -> None:
-        self._types: dict[str, type | None] = {}
+        self._types: dict[str, pa.DataType | None] = {}
         self._batches = batches.Batches((), {})
 
     def see(self, row: dict[str, object], line: int) -> None:
@@ -55,16 +60,16 @@ class _Columns:
                     "those that you use.",
                     line=line,
                 )
-            if value is None or type(value) is known:
+            kind = None if value is None else _type_of(name, value, line)
+            if kind is None or kind == known:
                 continue
-            kind = _kind_of(name, value, line)
             if known is None:
                 self._types[name] = kind
-            elif {known, kind} == {int, float}:
-                self._types[name] = float
+            elif {known, kind} == {pa.int64(), pa.float64()}:
+                self._types[name] = pa.float64()
             else:
                 raise Malformed(
-                    f"column {name!r} holds {_KINDS[kind][0]} here and {_KINDS[known][0]} in rows before. "
+                    f"column {name!r} holds {_WORDS[kind]} here and {_WORDS[known]} in rows before. "
                     "Write all values of a column in the same way.",
                     line=line,
                 )
@@ -79,26 +84,32 @@ class _Columns:
     def table(self) -> pa.Table:
         """Everything added."""
         require_good_names(list(self._types))
-        self._batches.types = {name: _KINDS[kind or str][1] for name, kind in self._types.items()}
+        self._batches.types = {name: kind or pa.string() for name, kind in self._types.items()}
         try:
             return self._batches.table()
         except pa.ArrowInvalid as error:  # a fraction in one row, in another an integer that no float can hold
             raise Malformed(f"numbers that do not fit together: {error}. Write them as text.") from error
 
 
-def _alike(values: list[object], kind: type | None) -> list[object]:
-    return [float(value) if type(value) is int else value for value in values] if kind is float else values
+def _alike(values: list[object], kind: pa.DataType | None) -> list[object]:
+    """Values of one column in one form; one of which nothing is known yet holds nothing but empty lists."""
+    if kind is None:
+        return [None] * len(values)
+    if kind == pa.float64():
+        return [float(value) if type(value) is int else value for value in values]
+    if kind == nested.ANSWERS:
+        return [value and nested.answers_of(value) for value in values]
+    return values
 
 
-def _kind_of(name: str, value: object, line: int) -> type:
-    kind = type(value)
-    if kind not in _KINDS:
-        raise Malformed(
-            f"column {name!r} holds {'a list' if kind is list else 'an object'}. Use plain values: text, numbers, "
-            "true, false or null.",
-            line=line,
-        )
-    return kind
+def _type_of(name: str, value: object, line: int) -> pa.DataType | None:
+    """The column's type by one of its values; None for an empty list."""
+    if not isinstance(value, list | dict):
+        return _TYPES[type(value)]
+    try:
+        return nested.type_of(value)
+    except ValueError as error:
+        raise Malformed(f"column {name!r} holds {error}.", line=line) from error
 
 
 def _row(line: bytes, number: int) -> dict[str, object]:
@@ -113,7 +124,7 @@ def _row(line: bytes, number: int) -> dict[str, object]:
     if not isinstance(row, dict):
         raise Malformed('not an object. Each line must look like {"text": "…", "label": "…"}.', line=number)
     # Only an escape can smuggle in what the file, known to be UTF-8, cannot hold itself.
-    if b"\\u" in line and not all(_is_text(value) for value in (*row, *row.values()) if isinstance(value, str)):
+    if b"\\u" in line and not all(_is_text(text) for text in nested.texts_in(row)):
         raise Malformed("a NUL character or half a character in a text. Remove it.", line=number)
     return row
 

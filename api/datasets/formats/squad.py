@@ -10,8 +10,7 @@ from pydantic import BaseModel, ValidationError
 from api.datasets.formats import batches
 from api.datasets.formats.encoding import require_utf8
 from api.datasets.formats.malformed import Malformed
-
-ANSWERS = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(pa.int64()))])
+from api.datasets.formats.nested import ANSWERS
 
 _TYPES = {
     "id": pa.string(),

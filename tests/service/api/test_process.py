@@ -7,7 +7,7 @@ import numpy as np
 
 from api.jobs.labels import HOLDOUT, held_out_rows
 from pruning_core.run import HOLDOUT as CORE_HOLDOUT
-from pruning_core.tasks.text_classification import stratified_holdout
+from pruning_core.tasks.holdout import stratified_holdout
 
 STARTED = """
 import api.app, resource, sys

@@ -10,7 +10,7 @@ from tests.unit.api.uploads import bert_files, sentences
 
 # (what is wrong, what is added to a good spec, the field that is named, what must be said about it)
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
-    ("an unknown method", {"method": "movment"}, "/method", "choose one of movement, magnitude"),
+    ("an unknown method", {"method": "movment"}, "/method", "choose one of movement, "),
     ("a sparsity of 0", {"target_sparsity": 0}, "/target_sparsity", "greater than 0"),
     ("a sparsity of 1", {"target_sparsity": 1}, "/target_sparsity", "less than 1"),
     ("a sparsity that removes nothing", {"target_sparsity": 1e-9}, "/target_sparsity", "removes none of 1,024 weights"),
@@ -37,6 +37,44 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("a model for a dataset", {"dataset": f"upload://mdl_{'0' * 32}"}, "/dataset", "is a model, not a dataset"),
     ("a missing column", {"task": {"text": "txt", "label": "label"}}, "/task/text", "Did you mean 'text'?"),
     ("a missing label column", {"task": {"text": "text", "label": "y"}}, "/task/label", "It has: text, label"),
+    ("an unknown task", {"task": {"type": "ner"}}, "/task/type", "Use one of text-classification, regression"),
+    (
+        "a column of another task",
+        {"task": {"type": "regression", "text": "text", "label": "label", "txt_pair": "text"}},
+        "/task/txt_pair",
+        "task.text_pair?",
+    ),
+    (
+        "no numbers",
+        {"task": {"type": "regression", "text": "text", "label": "label"}},
+        "/task/label",
+        "predicts numbers",
+    ),
+    ("another granularity", {"pruning": {"granularity": "rows"}}, "/pruning/granularity", "Use one of element"),
+    ("a block without width", {"pruning": {"granularity": {"block": [4]}}}, "/pruning/granularity", '{"block": [rows'),
+    (
+        "a block of nothing",
+        {"pruning": {"granularity": {"block": [0, 4]}}},
+        "/pruning/granularity",
+        "Use one of element",
+    ),
+    ("a scope without meaning", {"pruning": {"granularity": "layer", "scope": "local"}}, "/pruning/scope", "'global'"),
+    ("2:4 at another share", {"pruning": {"granularity": "2:4"}}, "/pruning/granularity", "target_sparsity to 0.5"),
+    ("rows that do not all fit", {"pruning": {"granularity": "row"}}, "/target_sparsity", "less than one row"),
+    (
+        "frozen weights without scores",
+        {"method": "magnitude", "pruning": {"freeze_weights": True}},
+        "/pruning/freeze_weights",
+        "learns scores",
+    ),
+    ("no teacher of that name", {"distillation": {"teacher": "big"}}, "/distillation/teacher", "upload://mdl_"),
+    ("a share out of range", {"distillation": {"alpha": 2}}, "/distillation/alpha", "less than or equal to 1"),
+    (
+        "a teacher left out",
+        {"distillation": {}, "training": {"dense_baseline": False}},
+        "/training/dense_baseline",
+        "name another teacher",
+    ),
     ("one column twice", {"task": {"text": "text", "label": "text"}}, "/task", "different columns"),
     ("a task half named", {"task": {"text": "text"}}, "/task/label", "missing"),
     ("a train split that is not there", {"splits": {"train": "all"}}, "/splits/train", "train, validation"),
@@ -63,16 +101,10 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 UNAVAILABLE: list[tuple[dict[str, Any], str]] = [
-    ({"distillation": {"teacher": "self"}}, "/distillation"),
     ({"export": {"onnx": True}}, "/export"),
     ({"webhook": "https://example.org"}, "/webhook"),
     ({"training": {"gpus": 2}}, "/training/gpus"),
     ({"training": {"precision": "fp16"}}, "/training/precision"),
-    ({"pruning": {"freeze_weights": True}}, "/pruning/freeze_weights"),
-    ({"pruning": {"granularity": "2:4"}}, "/pruning/granularity"),
-    ({"pruning": {"granularity": {"block": [32, 32]}}}, "/pruning/granularity"),
-    ({"task": {"type": "question-answering", "question": "q", "context": "c", "answers": "a"}}, "/task/type"),
-    ({"task": {"type": "regression", "text": "text", "label": "label"}}, "/task/type"),
 ]
 
 
@@ -162,7 +194,6 @@ BAD_DATA: list[BadData] = [
         "split 'validation', row 1",
     ),
     ("one class", sentences(40, ("only",)), None, "/task/label", "only 'only'"),
-    ("fractions for labels", b"text,label\n" + b"film,0.5\ngood,1.5\n" * 20, None, "/task/label", "Regression"),
     (
         "a label that training never saw",
         sentences(40),

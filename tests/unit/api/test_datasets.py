@@ -121,7 +121,41 @@ MALFORMED: list[tuple[str, str, bytes, str]] = [
     ("a NUL byte", "t.csv", b"text,label\na,\0\n", "line 2: a NUL byte"),
     ("a broken line", "t.jsonl", b'{"text": "a"}\n{"text": \n', "t.jsonl, line 2: not JSON"),
     ("a line that is a list", "t.jsonl", b'{"text": "a"}\n["b"]\n', "line 2: not an object"),
-    ("a nested value", "t.jsonl", b'{"text": ["a"]}\n', "line 1: column 'text' holds a list"),
+    ("a list of lists", "t.jsonl", b'{"text": [["a"]]}\n', "line 1: column 'text' holds a list of something else"),
+    ("a list with a gap", "t.jsonl", b'{"text": ["a", null]}\n', "line 1: column 'text' holds a list of something"),
+    (
+        "a list of fractions",
+        "t.jsonl",
+        b'{"x": [1]}\n{"x": [1, 0.5]}\n',
+        "line 2: column 'x' holds a list of something",
+    ),
+    ("an object", "t.jsonl", b'{"x": {"a": 1}}\n', "line 1: column 'x' holds an object"),
+    (
+        "a list among texts",
+        "t.jsonl",
+        b'{"x": "a"}\n{"x": ["a"]}\n',
+        "line 2: column 'x' holds a list of texts here and",
+    ),
+    (
+        "an answer without a start",
+        "t.jsonl",
+        b'{"answers": {"text": ["a"], "answer_start": []}}\n',
+        "line 1: column 'answers' holds an object",
+    ),
+    (
+        "an answer that is not in its context",
+        "t.jsonl",
+        b'{"context": "an oak", "answers": {"text": ["oak"], "answer_start": [0]}}\n'
+        b'{"context": "an oak", "answers": [{"text": "elm", "answer_start": 0}]}\n',
+        "row 2: the answer 'elm' in column 'answers' is not in the context",
+    ),
+    (
+        "a word without a tag",
+        "t.jsonl",
+        b'{"tokens": ["a", "b"], "ner_tags": [0, 1]}\n{"tokens": ["a", "b"], "ner_tags": [0]}\n',
+        "row 2: 2 values in column 'tokens' and 1 in 'ner_tags'",
+    ),
+    ("a NUL in a list", "t.jsonl", b'{"x": ["a"]}\n{"x": ["a", "\\u0000"]}\n', "line 2: a NUL character"),
     ("text among numbers", "t.jsonl", b'{"label": 1}\n{"label": "1"}\n', "line 2: column 'label' holds text"),
     ("a number among truths", "t.jsonl", b'{"label": true}\n{"label": 1}\n', "line 2: column 'label' holds a number"),
     ("NaN", "t.jsonl", b'{"label": NaN}\n', "line 1: NaN"),
@@ -177,13 +211,17 @@ def parquet_of(column: pa.Array) -> bytes:
 def test_parquet_is_taken_with_plain_columns_only(api: Api) -> None:
     plain = pa.array(["a", "b", "a"]).dictionary_encode()
     assert api.upload_dataset(train=("t.parquet", parquet_of(plain))).json()["columns"][0]["type"] == "string"
-    for column in (pa.array([[1], [2]]), pa.array([b"x"]), pa.array([{"a": 1}])):
+    for column in (pa.array([[1.5], [2]]), pa.array([[["a"]]]), pa.array([b"x"]), pa.array([{"a": 1}])):
         answer = api.upload_dataset(train=("t.parquet", parquet_of(column)))
         assert "column 'x' is of type" in detail(answer, "/train")
     no_rows = api.upload_dataset(train=("t.parquet", parquet_of(pa.array([], pa.string()))))
     assert "no rows" in detail(no_rows, "/train")
     nul = api.upload_dataset(train=("t.parquet", parquet_of(pa.array(["a", "b\0"]))))
     assert "row 2: a NUL character in column 'x'" in detail(nul, "/train")
+    nul_within = api.upload_dataset(train=("t.parquet", parquet_of(pa.array([["a"], ["b", "c\0"]]))))
+    assert "row 2: a NUL character in column 'x'" in detail(nul_within, "/train")
+    gap = api.upload_dataset(train=("t.parquet", parquet_of(pa.array([["a"], [], ["b", None]]))))
+    assert "row 3: column 'x' holds a list with a null" in detail(gap, "/train")
 
 
 def test_parquet_that_grows_beyond_measure_is_refused(api: Api) -> None:
@@ -269,3 +307,89 @@ def test_an_upload_over_the_limit_is_a_413(api: Api) -> None:
     assert far_over.status_code == 413
     assert "SECATEUR_MAX_DATASET_BYTES" in far_over.json()["detail"]
     assert api.stored() == before
+
+
+#: Words with tags, and an answer in both layouts, as rows of JSON.
+TAGGED: list[dict[str, object]] = [
+    {"tokens": ["Ada", "left"], "tags": ["B-PER", "O"], "ner_tags": [1, 0]},
+    {"tokens": ["so"], "tags": ["O"]},
+]
+OAK = {"text": ["oak", "an oak"], "answer_start": [3, 0]}
+
+
+def as_parquet(rows: list[dict[str, object]]) -> bytes:
+    """Rows as other programs write them: large lists, indices into a dictionary, small integers."""
+    table = pa.Table.from_pylist(rows)
+    fields = []
+    for field in table.schema:
+        kind = field.type
+        if pa.types.is_list(kind):
+            inner = pa.int8() if pa.types.is_integer(kind.value_type) else kind.value_type
+            kind = pa.large_list(inner)
+        fields.append(pa.field(field.name, kind))
+    file = io.BytesIO()
+    pq.write_table(table.cast(pa.schema(fields)), file, row_group_size=1)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("filename", ["t.jsonl", "t.parquet"])
+def test_words_with_tags_are_taken_and_described(api: Api, filename: str) -> None:
+    raw = as_parquet(TAGGED) if filename.endswith("parquet") else "\n".join(map(json.dumps, TAGGED)).encode()
+    view = api.upload_dataset(train=(filename, raw)).json()
+    types = {column["name"]: column["type"] for column in view["columns"]}
+    assert types == {"tokens": "list<string>", "tags": "list<string>", "ner_tags": "list<int64>"}
+    described = {column["name"]: (column["nulls"]["train"], column["distinct"]["train"]) for column in view["columns"]}
+    assert described == {"tokens": (0, 3), "tags": (0, 2), "ner_tags": (1, 2)}
+    assert view["labels"]["tags"] == [{"value": "B-PER", "rows": 1}, {"value": "O", "rows": 2}]
+    assert stored_table(api, view["id"], "train").to_pylist()[0] == TAGGED[0]
+    assert view["preview"][0]["tokens"] == ["Ada", "left"]
+
+
+@pytest.mark.parametrize("layout", ["together", "apart"])
+@pytest.mark.parametrize("filename", ["t.jsonl", "t.parquet"])
+def test_answers_in_either_layout_become_those_of_squad(api: Api, filename: str, layout: str) -> None:
+    apart = [{"text": text, "answer_start": start} for text, start in zip(*OAK.values(), strict=True)]
+    answers = OAK if layout == "together" else apart
+    rows: list[dict[str, object]] = [
+        {"question": "?", "context": "an oak", "answers": given} for given in (answers, None)
+    ]
+    raw = as_parquet(rows) if filename.endswith("parquet") else "\n".join(map(json.dumps, rows)).encode()
+    view = api.upload_dataset(train=(filename, raw)).json()
+    assert [column["type"] for column in view["columns"]] == ["string", "string", "answers"]
+    assert view["columns"][2]["nulls"] == {"train": 1}
+    assert stored_table(api, view["id"], "train")["answers"].to_pylist()[0] == OAK
+
+
+def test_a_question_without_an_answer_is_a_row_without_a_value(api: Api) -> None:
+    document = {"data": [{"paragraphs": [{"context": "oak", "qas": [{"id": "1", "question": "?", "answers": []}]}]}]}
+    view = api.upload_dataset(train=("train.json", json.dumps(document).encode())).json()
+    assert next(column for column in view["columns"] if column["name"] == "answers")["nulls"] == {"train": 1}
+
+
+def test_numbers_that_are_not_finite_are_rows_without_a_value(api: Api) -> None:
+    numbers = pa.array([1.5, float("nan"), None, float("inf")])
+    view = api.upload_dataset(train=("t.parquet", parquet_of(numbers))).json()
+    assert view["columns"][0]["nulls"] == {"train": 3}
+
+
+def test_a_column_without_values_takes_the_type_it_has_in_another_split(api: Api) -> None:
+    answer = api.upload_dataset(
+        train=("a.jsonl", json.dumps(TAGGED[0]).encode()),
+        test=("b.jsonl", b'{"tokens": [], "tags": null, "ner_tags": []}'),
+    )
+    assert answer.status_code == 201, answer.text
+    assert stored_table(api, answer.json()["id"], "test").schema.types[2] == pa.list_(pa.int64())
+
+
+def test_texts_in_lists_count_as_often_as_they_occur(api: Api) -> None:
+    once = pa.DictionaryArray.from_arrays(pa.array([0] * 16_000, pa.int32()), pa.array(["x" * 1_000_000]))
+    bomb = parquet_of(pa.ListArray.from_arrays(pa.array(range(16_001), pa.int32()), once))
+    assert len(bomb) < 2_000_000
+    assert "grows beyond" in detail(api.upload_dataset(train=("t.parquet", bomb)), "/train")
+
+
+def test_a_long_list_is_cut_in_the_preview(api: Api) -> None:
+    row = {"tokens": ["x" * 500] * 200}
+    preview = api.upload_dataset(train=("t.jsonl", json.dumps(row).encode())).json()["preview"]
+    assert len(preview[0]["tokens"]) == 51
+    assert len(preview[0]["tokens"][0]) == 300

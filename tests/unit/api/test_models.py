@@ -97,7 +97,7 @@ BAD: list[tuple[str, Files, str]] = [
     ("an empty file", {**bert_files(), "tokenizer_config.json": b""}, "is empty"),
     ("a config that is no JSON", {**bert_files(), "config.json": b"{"}, "config.json: it is not JSON"),
     ("a config that is a list", {**bert_files(), "config.json": b"[]"}, "not a JSON object"),
-    ("an unknown family", bert_files(model_type="gpt2"), "Supported: bert, distilbert"),
+    ("an unknown family", bert_files(model_type="llama"), "Supported: bert, distilbert"),
     ("code of its own", bert_files(auto_map={"AutoModel": "x.Y"}), "runs no code"),
     ("a quantised model", bert_files(quantization_config={"bits": 4}), "quantised"),
     ("no vocab_size", bert_files(vocab_size=None), "lacks vocab_size"),

@@ -7,7 +7,6 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from pruning_core.architectures import ARCHITECTURES
-from pruning_core.architectures import prunable_matrices as matrices_of_a_checkpoint
 from pruning_core.prunable import NothingToPrune, base_model, encoder_of, prunable_matrices
 from tests.tiny import tiny_model
 
@@ -22,26 +21,13 @@ def test_bert_base_has_the_paper_s_counts() -> None:
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_a_checkpoint_s_header_names_the_matrices_the_loaded_model_has(model_type: str) -> None:
-    """What the service reckons from tensor names at submit is what the worker will prune."""
-    model = tiny_model(model_type)
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    loaded = {matrix.name: tuple(matrix.parameter.shape) for matrix in prunable_matrices(model)}
-    assert matrices_of_a_checkpoint(model_type, shapes) == loaded
-    assert loaded
-
-
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_embeddings_pooler_and_head_are_left_alone(model_type: str) -> None:
+def test_embeddings_pooler_head_biases_and_norms_are_left_alone(model_type: str) -> None:
     model = tiny_model(model_type)
     pruned = {id(matrix.parameter) for matrix in prunable_matrices(model)}
-    kept = [p for name, p in model.named_parameters() if any(k in name for k in ("embed", "pooler", "classifier"))]
-    assert kept
+    outside = ("embed", "pooler", "classifi", "wte", "wpe", "shared", "score", "bias", "norm", "ln_", "Norm")
+    kept = [p for name, p in model.named_parameters() if any(part in name for part in outside)]
+    assert len(kept) > 2
     assert not any(id(parameter) in pruned for parameter in kept)
-
-
-def test_albert_s_shared_layer_counts_once() -> None:
-    assert len(prunable_matrices(tiny_model("albert"))) == 6
 
 
 def test_a_pattern_narrows_the_choice() -> None:

@@ -1,4 +1,4 @@
-"""The density schedule, against the paper's formula."""
+"""The density schedule, against the paper's formula at every step."""
 
 from itertools import pairwise
 
@@ -6,27 +6,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pruning_core.methods.rewind import Rewind, RewindParameters
 from pruning_core.schedule import MIN_WINDOW_STEPS, Schedule, ScheduleError, Shape
+from tests.unit.pruning_core.runs import short_spec
 
 SHAPES: list[Shape] = ["cubic", "linear", "one_shot"]
 
 
-def test_cubic_follows_zhu_and_gupta_at_every_step() -> None:
-    schedule = Schedule.from_shares("cubic", total_steps=1000, warmup=0.1, cooldown=0.3, final_density=0.03)
-    t_i, t_f, total, v_f = 100, 300, 1000, 0.03
+def formula(shape: Shape, t: int, steps: tuple[int, int, int], v_f: float) -> float:
+    """v(t) as the paper writes it, with v_i = 1 and (T, t_i, t_f) the steps."""
+    total, t_i, t_f = steps
+    if t < t_i:
+        return 1.0
+    if shape == "one_shot" or t >= total - t_f:
+        return v_f
+    power = {"cubic": 3, "linear": 1}[shape]
+    return v_f + (1 - v_f) * (1 - (t - t_i) / (total - t_f - t_i)) ** power
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("total", [60, 1000, 5421])
+@pytest.mark.parametrize(("warmup", "cooldown"), [(0.1, 0.3), (0.0, 0.3), (0.2, 0.0), (0.0, 0.0), (0.45, 0.35)])
+@pytest.mark.parametrize("final", [0.5, 0.03, 0.001])
+def test_density_follows_the_formula_at_every_step(
+    shape: Shape, total: int, warmup: float, cooldown: float, final: float
+) -> None:
+    schedule = Schedule.from_shares(shape, total_steps=total, warmup=warmup, cooldown=cooldown, final_density=final)
+    t_i, t_f = round(warmup * total), round(cooldown * total)
     for t in range(total + 1):
-        if t < t_i:
-            expected = 1.0
-        elif t < total - t_f:
-            expected = v_f + (1 - v_f) * (1 - (t - t_i) / (total - t_f - t_i)) ** 3
-        else:
-            expected = v_f
+        expected = formula(shape, t, (total, t_i, t_f), final) if t < total else final
         assert schedule.density(t) == pytest.approx(expected, abs=1e-12)
 
 
-def test_linear_is_half_way_in_the_middle_of_the_window() -> None:
-    schedule = Schedule.from_shares("linear", total_steps=100, warmup=0.1, cooldown=0.3, final_density=0.2)
-    assert schedule.density(40) == pytest.approx(0.6)
+def test_a_run_of_sixty_steps_is_dense_for_six_prunes_for_thirty_six_and_settles_for_eighteen() -> None:
+    spec = short_spec(training={"max_steps": 60})
+    schedule = spec.schedule(96)
+    assert (schedule.total_steps, schedule.warmup_steps, schedule.cooldown_steps) == (60, 6, 18)
+    densities = [schedule.density(step) for step in range(61)]
+    assert [density == 1.0 for density in densities].index(False) == 7  # at step 6 the window opens, at v_i
+    assert densities.index(0.1) == 42
 
 
 def test_one_shot_cuts_everything_at_the_end_of_the_warm_up() -> None:
@@ -34,19 +52,21 @@ def test_one_shot_cuts_everything_at_the_end_of_the_warm_up() -> None:
     assert [schedule.density(step) for step in (0, 4, 5, 10)] == [1.0, 1.0, 0.1, 0.1]
 
 
-@pytest.mark.parametrize("total_steps", [60, 1000, 100_000])
-def test_every_point_scales_with_the_run(total_steps: int) -> None:
-    schedule = Schedule.from_shares("cubic", total_steps=total_steps, warmup=0.1, cooldown=0.3, final_density=0.1)
-    assert schedule.warmup_steps == round(0.1 * total_steps)
-    assert schedule.density(total_steps - schedule.cooldown_steps) == 0.1
+@pytest.mark.parametrize(("warmup", "cooldown"), [(0.0, 0.0), (0.99, 0.99), (0.1, 0.3)])
+def test_one_shot_without_a_step_cuts_at_once(warmup: float, cooldown: float) -> None:
+    schedule = Schedule.from_shares("one_shot", total_steps=0, warmup=warmup, cooldown=cooldown, final_density=0.1)
+    assert schedule.density(0) == 0.1
 
 
 @pytest.mark.parametrize(
     ("total_steps", "warmup", "cooldown"), [(MIN_WINDOW_STEPS - 1, 0.0, 0.0), (100, 0.5, 0.5), (1000, 0.9, 0.2)]
 )
-def test_a_run_without_a_pruning_window_is_refused(total_steps: int, warmup: float, cooldown: float) -> None:
+@pytest.mark.parametrize("shape", ["cubic", "linear"])
+def test_a_run_without_a_pruning_window_is_refused(
+    shape: Shape, total_steps: int, warmup: float, cooldown: float
+) -> None:
     with pytest.raises(ScheduleError, match="pruning window"):
-        Schedule.from_shares("cubic", total_steps=total_steps, warmup=warmup, cooldown=cooldown, final_density=0.1)
+        Schedule.from_shares(shape, total_steps=total_steps, warmup=warmup, cooldown=cooldown, final_density=0.1)
 
 
 @given(
@@ -69,3 +89,26 @@ def test_density_never_rises_and_ends_at_the_target(
     assert all(before >= after for before, after in pairwise(densities))
     assert densities[-1] == final_density
     assert min(densities) >= final_density
+
+
+# --- rounds of rewinding -------------------------------------------------------------------------------------------
+
+
+def rounds(total: int, count: int, final: float = 0.1) -> Schedule:
+    plain = Schedule.from_shares("cubic", total_steps=total, warmup=0.1, cooldown=0.3, final_density=final)
+    return Rewind(RewindParameters(rounds=count)).plan(plain)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+@pytest.mark.parametrize("total", [60, 1001])
+def test_rounds_keep_the_same_share_of_what_is_left_each_time(total: int, count: int) -> None:
+    schedule = rounds(total, count, final=0.05)
+    for step in range(total + 1):
+        done = sum(1 for r in range(1, count + 1) if step >= round(total * r / (count + 1)))
+        assert schedule.density(step) == pytest.approx(0.05 ** (done / count))
+    assert schedule.density(total) == 0.05
+
+
+def test_rounds_too_short_to_train_in_are_refused_with_the_remedy() -> None:
+    with pytest.raises(ScheduleError, match=r"parts of 4 steps.*lower pruning\.params\.rounds"):
+        rounds(60, 12)

@@ -1,4 +1,7 @@
-"""Selection, against a brute-force sort."""
+"""Which weights stay, against a brute-force sort: on a CPU, and by the device's way run on CPU tensors."""
+
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -7,56 +10,96 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pruning_core.selection import kept_count, kept_counts_local, select_global, select_local, select_top
-
-VALUES = st.one_of(
-    st.lists(st.sampled_from([0.0, 1.0, -1.0, float("inf"), float("-inf")]), min_size=1, max_size=60),
-    st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=60),
+from pruning_core.selection import (
+    Diverged,
+    _select_top_on_device,
+    _with_the_best_raised,
+    kept_count,
+    kept_counts_local,
+    select_global,
+    select_local,
+    select_top,
 )
 
+FEW = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-45, float("inf"), float("-inf")])
+VALUES = st.one_of(
+    st.lists(FEW, min_size=1, max_size=60),
+    st.lists(st.floats(allow_nan=False, width=32), min_size=1, max_size=60),
+    st.integers(1, 400).map(lambda n: [0.0] * n),
+)
+Select = Callable[[Tensor, int, Tensor], None]
+both_ways = pytest.mark.parametrize("select", [select_top, _select_top_on_device], ids=["cpu", "device"])
 
-def top(values: Tensor, keep: int) -> Tensor:
+
+def top(values: Tensor, keep: int, select: Select = select_top) -> Tensor:
     mask = torch.zeros(len(values), dtype=torch.bool)
-    select_top(values, keep, out=mask)
+    select(values, keep, mask)
+    return mask
+
+
+def slices_of(sizes: list[int]) -> list[slice]:
+    return [slice(start, stop) for start, stop in pairwise(np.cumsum([0, *sizes]).tolist())]
+
+
+def brute_force(values: Tensor, keep: int, first: int = 0) -> Tensor:
+    """Python's sort by value, then by the fixed hash of the index: a multiplication by Knuth's odd constant."""
+    listed = values.tolist()
+    order = sorted(range(len(listed)), key=lambda i: (-listed[i], (i + first) * 2_654_435_761 % 2**32))
+    mask = torch.zeros(len(listed), dtype=torch.bool)
+    mask[order[:keep]] = True
     return mask
 
 
 @given(values=VALUES, data=st.data())
 @settings(max_examples=1000, deadline=None)
-def test_keeps_exactly_the_largest(values: list[float], data: st.DataObject) -> None:
+def test_keeps_exactly_the_largest_whatever_ties(values: list[float], data: st.DataObject) -> None:
     keep = data.draw(st.integers(0, len(values)))
     tensor = torch.tensor(values, dtype=torch.float32)
-    mask = top(tensor, keep)
-    assert int(mask.sum()) == keep
-    assert sorted(tensor[mask].tolist()) == sorted(tensor.tolist())[len(values) - keep :]
+    expected = brute_force(tensor, keep)
+    assert int(expected.sum()) == keep
+    assert torch.equal(top(tensor, keep), expected)
+    if 0 < keep < len(values):  # the ends are settled before the device is asked
+        assert torch.equal(top(tensor, keep, _select_top_on_device), expected)
 
 
-@pytest.mark.parametrize("density", [0.97, 0.5, 0.1, 0.03])
-def test_agrees_with_a_sort_where_the_sampled_bracket_is_used(density: float) -> None:
+@both_ways
+@pytest.mark.parametrize("density", [0.97, 0.5, 0.1, 0.03, 1e-6, 1 - 1e-6])
+def test_agrees_with_a_sort_where_the_sampled_bracket_is_used(select: Select, density: float) -> None:
     values = torch.randn(1_000_000, generator=torch.Generator().manual_seed(1))
     keep = round(density * len(values))
     expected = torch.zeros(len(values), dtype=torch.bool)
-    expected[torch.argsort(values, descending=True)[:keep]] = True
-    assert torch.equal(top(values, keep), expected)
+    expected[torch.argsort(values, descending=True, stable=True)[:keep]] = True
+    mask = top(values, keep, select)
+    assert int(mask.sum()) == keep
+    assert values[mask].min() == values[expected].min()
+    assert int((mask != expected).sum()) <= 2, "but for a tie at the threshold"
 
 
-def test_agrees_with_a_sort_where_the_sample_misleads() -> None:
+@both_ways
+def test_agrees_with_a_sort_where_the_sample_misleads(select: Select) -> None:
     values = torch.zeros(1_000_000)
     values[1::15] = torch.arange(len(values[1::15]), dtype=torch.float32)  # the sample's stride of 15 sees zeros only
-    mask = top(values, 1000)
+    mask = top(values, 1000, select)
     assert values[mask].min() == values.sort(descending=True).values[999]
 
 
-def test_ties_are_broken_the_same_way_every_time_and_spread_over_the_rows() -> None:
-    mask = top(torch.zeros(64 * 64), 410)
-    assert torch.equal(mask, top(torch.zeros(64 * 64), 410))
+def test_a_million_ties_are_broken_alike_on_both_ways() -> None:
+    values = torch.randint(0, 3, (1_000_000,), generator=torch.Generator().manual_seed(3)).float()
+    for keep in (100, 400_000, 999_000):
+        assert torch.equal(top(values, keep), top(values, keep, _select_top_on_device))
+
+
+@both_ways
+def test_ties_are_spread_over_the_rows(select: Select) -> None:
+    mask = top(torch.zeros(64 * 64), 410, select)
+    assert torch.equal(mask, top(torch.zeros(64 * 64), 410, select))
     rows = mask.view(64, 64).sum(dim=1)
     assert int(rows.min()) >= 3
     assert int(rows.max()) <= 10
 
 
 def test_nan_is_refused() -> None:
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(Diverged, match="NaN"):
         top(torch.full((8,), torch.nan), 3)
 
 
@@ -66,13 +109,49 @@ def test_an_impossible_count_is_refused(keep: int) -> None:
         top(torch.zeros(8), keep)
 
 
-def test_global_scope_leaves_no_matrix_empty() -> None:
-    values = torch.cat([torch.full((100,), 5.0), torch.rand(100)])
-    mask = torch.zeros(200, dtype=torch.bool)
-    select_global(values, [(0, 100), (100, 200)], keep=20, out=mask)
-    assert int(mask.sum()) == 20
-    assert int(mask[100:].sum()) == 1
-    assert bool(mask[100 + int(values[100:].argmax())])
+# --- several matrices ----------------------------------------------------------------------------------------------
+
+
+def globally(values: Tensor, slices: list[slice], keep: int) -> Tensor:
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    select_global(values, slices, keep, out=mask)
+    return mask
+
+
+def brute_force_global(values: Tensor, slices: list[slice], keep: int) -> Tensor:
+    """The best of each matrix first, then the best of the rest."""
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    for where in slices:
+        mask[where] = brute_force(values[where], 1, first=where.start)
+    rest = torch.where(mask, -torch.inf, values)
+    listed = rest.tolist()
+    order = sorted(range(len(listed)), key=lambda i: (bool(mask[i]), -listed[i], i * 2_654_435_761 % 2**32))
+    mask[order[: keep - len(slices)]] = True
+    return mask
+
+
+FINITE = st.one_of(st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0]), st.floats(-1024, 1024, width=32))
+
+
+@given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=6), data=st.data())
+@settings(max_examples=1000, deadline=None)
+def test_global_scope_keeps_the_best_of_each_matrix_and_the_largest_of_all_on_both_ways(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    values = torch.tensor(data.draw(st.lists(FINITE, min_size=sum(sizes), max_size=sum(sizes))))
+    slices, keep = slices_of(sizes), data.draw(st.integers(1, sum(sizes)))
+    mask = globally(values, slices, keep)
+    assert int(mask.sum()) == keep
+    if keep >= len(sizes):
+        assert all(bool(mask[where].any()) for where in slices)
+        assert torch.equal(mask, brute_force_global(values, slices, keep))
+    raised = _with_the_best_raised(values, slices)  # on a device always, on a CPU where a matrix would end empty
+    assert torch.equal(mask, top(raised, keep, _select_top_on_device if keep < sum(sizes) else select_top))
+
+
+def test_global_scope_with_fewer_weights_than_matrices_still_keeps_the_exact_count() -> None:
+    mask = globally(torch.arange(12.0), slices_of([3, 3, 3, 3]), 2)
+    assert int(mask.sum()) == 2
 
 
 @given(sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20), density=st.floats(0.001, 0.999))
@@ -82,9 +161,17 @@ def test_local_counts_add_up_and_stay_within_one_of_their_share(sizes: list[int]
     assert all(abs(count - size * density) <= 1 for count, size in zip(counts, sizes, strict=True))
 
 
-def test_local_scope_keeps_the_largest_of_each_matrix() -> None:
-    values = torch.from_numpy(np.random.default_rng(0).normal(size=300).astype(np.float32))
-    mask = torch.zeros(300, dtype=torch.bool)
-    select_local(values, [(0, 100), (100, 300)], density=0.25, out=mask)
-    assert torch.equal(mask[:100], top(values[:100], 25))
-    assert torch.equal(mask[100:], top(values[100:], 50))
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=6), density=st.floats(0.001, 0.999), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_local_scope_keeps_the_largest_of_each_matrix(sizes: list[int], density: float, data: st.DataObject) -> None:
+    values = torch.tensor(data.draw(st.lists(FEW, min_size=sum(sizes), max_size=sum(sizes))))
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    select_local(values, slices_of(sizes), density, out=mask)
+    for where, keep in zip(slices_of(sizes), kept_counts_local(sizes, density), strict=True):
+        assert torch.equal(mask[where], brute_force(values[where], keep))
+
+
+@given(total=st.integers(1, 10**9), density=st.floats(1e-9, 1.0))
+def test_a_density_never_keeps_nothing(total: int, density: float) -> None:
+    assert 1 <= kept_count(total, density) <= total
+    assert abs(kept_count(total, density) - total * density) <= 1

@@ -6,7 +6,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pruning_core.spec import METHODS, PruningSpec, describe_methods
+from pruning_core.spec import METHODS, PruningSpec, default_learning_rate, describe_methods
+from tests.unit.pruning_core.runs import short_spec
 
 TASK = {"text": "text", "label": "label"}
 
@@ -20,7 +21,7 @@ def test_the_smallest_spec_has_working_defaults() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"method": "magic"}, "choose one of movement, magnitude"),
+        ({"method": "magic"}, "choose one of movement, soft_movement"),
         ({"target_sparsity": 0.0}, "greater than 0"),
         ({"target_sparsity": 1.0}, "less than 1"),
         ({"target_sparsity": float("nan")}, "finite"),
@@ -42,14 +43,40 @@ def test_a_bad_spec_is_refused_with_the_remedy(change: dict[str, object], words:
 
 
 def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
-    plain = PruningSpec(method="movement", target_sparsity=0.9).resolved()
-    assert (plain.training.learning_rate, plain.training.score_learning_rate) == (1e-4, 5e-4)
+    plain = PruningSpec(method="movement", target_sparsity=0.9).resolved(6000)
+    assert plain.training.learning_rate == default_learning_rate(6 * 188)
+    assert plain.training.score_learning_rate is not None
+    assert (plain.pruning.scope, plain.pruning.granularity) == ("global", "element")
     assert plain.pruning.params == {"score_init": "magnitude"}
     paper = {"pruning": {"params": {"score_init": "zeros"}}, "training": {"learning_rate": 3e-5}}
-    given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved()
+    given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved(6000)
     assert (given.training.learning_rate, given.training.score_learning_rate) == (3e-5, 1e-2)
-    assert PruningSpec(method="magnitude", target_sparsity=0.9).resolved().training.score_learning_rate is None
-    assert given.resolved() == given
+    magnitude = PruningSpec(method="magnitude", target_sparsity=0.9)
+    assert magnitude.resolved(6000).training.score_learning_rate is None
+    assert given.resolved(6000) == given
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resolved_spec_is_a_valid_spec_that_resolves_to_itself(method: str) -> None:
+    resolved = short_spec(method).resolved(96)
+    again = PruningSpec.model_validate_json(resolved.model_dump_json())
+    assert again == resolved
+    assert again.resolved(96) == resolved
+    assert again.schedule(96) == short_spec(method).schedule(96)
+
+
+def test_the_default_learning_rate_falls_with_the_root_of_the_steps_between_two_bounds() -> None:
+    assert [default_learning_rate(steps) for steps in (0, 60, 1000, 4000, 10**6)] == [3e-4, 3e-4, 1e-4, 5e-5, 3e-5]
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "granularity"),
+    [("movement", "global", "element"), ("wanda", "local", "element"), ("head", "global", "head"),
+     ("layerdrop", "global", "layer"), ("l0", "global", "element")],
+)  # fmt: skip
+def test_scope_and_granularity_default_by_method(method: str, scope: str, granularity: str) -> None:
+    spec = short_spec(method)
+    assert (spec.scope, spec.granularity) == (scope, granularity)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +87,25 @@ def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
         ({"epochs": 0.5, "batch_size": 32}, 6400, 100),
         ({"epochs": 2, "batch_size": 16, "gradient_accumulation": 4}, 640, 20),
         ({"max_steps": 7, "epochs": 100}, 6000, 7),
+        ({"epochs": 0.3, "batch_size": 32}, 3200, 30),
+        ({"epochs": 1.1, "batch_size": 32}, 3200, 110),
+        ({"epochs": 0.001, "batch_size": 32}, 64, 1),
+        ({"epochs": 1e-9}, 6000, 1),
     ],
 )
 def test_steps_are_counted_per_optimizer_step(training: dict[str, float], rows: int, steps: int) -> None:
     spec = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9, "training": training})
     assert spec.total_steps(rows) == steps
+
+
+@pytest.mark.parametrize("training", [{"epochs": 0}, {"max_steps": 0}])
+def test_a_run_without_training_has_no_steps(training: dict[str, float]) -> None:
+    one_shot = {"schedule": {"shape": "one_shot"}}
+    spec = PruningSpec.model_validate(
+        {"method": "magnitude", "target_sparsity": 0.9, "pruning": one_shot, "training": training}
+    )
+    assert (spec.total_steps(6000), spec.trains) == (0, False)
+    assert spec.schedule(6000).density(0) == 0.1
 
 
 def test_every_method_is_described_with_its_source_and_parameters() -> None:

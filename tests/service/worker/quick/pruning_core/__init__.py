@@ -60,12 +60,14 @@ def prune(
     spec: PruningSpec,
     output: Path,
     *,
+    teacher: Path | None,
     on_progress: Callable[[Progress], None],
     lineage_extra: dict[str, object],
     **_: object,
 ) -> PruningResult:
-    from pruning_core.tasks.text_classification import DataError
+    from pruning_core.tasks.base import DataError
 
+    assert teacher is None or (teacher / "config.json").is_file()
     if spec.behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A first attempt may be as long as a test likes, so that it is surely interrupted; the next ones are short.

@@ -1,0 +1,157 @@
+"""Checks that what a spec removes is there to be removed, and that something is left of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, prod
+
+from api.jobs.findings import Findings
+from api.jobs.spec import JobSpec
+from api.models.shapes import shapes_of
+from pruning_core.architectures import ARCHITECTURES, prunable_matrices
+from pruning_core.granularity import Block, kind_of
+from store import Model
+
+#: What families call the number of attention heads.
+_HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
+
+_PLURALS = {"head": "heads", "layer": "layers", "row": "rows", "column": "columns", "block": "blocks"}
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Units that compete with one another: of a matrix, of a layer's attention, or the layers themselves.
+
+    Attributes:
+        unit: weights of one unit.
+        weights: weights of all of them.
+    """
+
+    unit: int
+    weights: int
+
+
+def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
+    """Note a pattern that selects nothing, and a target that would remove nothing, or everything of something."""
+    matrices = prunable_matrices(model.model_type, shapes_of(model), spec.pruning.modules)
+    if not matrices:
+        names = list(prunable_matrices(model.model_type, shapes_of(model)))
+        findings.wrong(
+            ("pruning", "modules"),
+            f"pruning.modules {spec.pruning.modules!r} selects none of the model's {len(names)} prunable matrices. "
+            f"They are called, for example, {names[0]!r} and {names[-1]!r}.",
+        )
+        return
+    if not findings.sound("pruning"):
+        return
+    families = _families(spec, model, matrices, findings)
+    if families and findings.sound("target_sparsity"):
+        _check_target(spec, families, findings)
+
+
+def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+    kind = kind_of(spec.granularity)
+    if kind == "layer":
+        return _layers(model, matrices, findings)
+    if kind == "head":
+        return _heads(spec, model, matrices, findings)
+    if kind == "2:4":
+        odd = next((name for name, (_, inputs) in _sides(matrices).items() if inputs % 4), None)
+        if odd is not None:
+            findings.wrong(
+                ("pruning", "granularity"),
+                f"Matrix {odd!r} has {matrices[odd][1]} inputs, not a multiple of four, so '2:4' cannot cut it. Leave "
+                "it out with pruning.modules.",
+            )
+            return []
+    return [_Family(_unit(spec, rows, columns), rows * columns) for rows, columns in _sides(matrices).values()]
+
+
+def _sides(matrices: Shapes) -> dict[str, tuple[int, int]]:
+    return {name: (shape[0], shape[1]) for name, shape in matrices.items()}
+
+
+def _unit(spec: JobSpec, rows: int, columns: int) -> int:
+    """Weights of one unit of a matrix."""
+    match spec.granularity:
+        case Block(block=(height, width)):
+            return min(height, rows) * min(width, columns)
+        case "row":
+            return columns
+        case "column":
+            return rows
+        case _:
+            return 1
+
+
+def _heads(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+    """Each layer's attention."""
+    architecture = ARCHITECTURES[model.model_type]
+    attention = {*architecture.queries, *architecture.positions, architecture.output}
+    weights: dict[str, int] = {}
+    for name, shape in matrices.items():
+        block, below = architecture.place(name) or ("", "")
+        if below in attention:
+            weights[block] = weights.get(block, 0) + prod(shape)
+        elif spec.pruning.modules is not None:
+            findings.wrong(
+                ("pruning", "modules"),
+                f"pruning.modules selects {name!r}, which has no attention heads. Leave it out, or let it select "
+                "matrices of the attention only.",
+            )
+            return []
+    count = next((value for name in _HEADS if isinstance(value := model.config.get(name), int)), 1)
+    return [_Family(size // count, size) for size in weights.values()]
+
+
+def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+    """All layers are one family: some may go altogether."""
+    architecture = ARCHITECTURES[model.model_type]
+    sizes: dict[str, int] = {}
+    for name, shape in matrices.items():
+        block, _ = architecture.place(name) or ("", "")
+        sizes[block] = sizes.get(block, 0) + prod(shape)
+    if len(sizes) < 2:
+        findings.wrong(
+            ("pruning", "granularity"),
+            "The model has no several layers to choose from (ALBERT's share their weights). Use another granularity.",
+        )
+        return []
+    return [_Family(min(sizes.values()), sum(sizes.values()))]
+
+
+def _check_target(spec: JobSpec, families: list[_Family], findings: Findings) -> None:
+    weights = sum(family.weights for family in families)
+    kept = round(spec.final_density * weights)
+    smallest = min(family.unit for family in families)
+    needed = sum(family.unit for family in families)
+    kind = kind_of(spec.granularity)
+    if 2 * (weights - kept) < smallest:
+        what = f"{weights:,} weights" if smallest == 1 else f"{sum(_count(f) for f in families):,} {_PLURALS[kind]}"
+        least = (1 if smallest == 1 else ceil(smallest / 2)) / weights
+        findings.wrong(
+            ("target_sparsity",),
+            f"target_sparsity {spec.target_sparsity} removes none of {what}. Raise it to at least {least:.6g}.",
+        )
+    elif kind == "layer" and 2 * kept < smallest:
+        findings.wrong(
+            ("target_sparsity",),
+            f"target_sparsity {spec.target_sparsity} keeps less than half of one of {_count(families[0])} layers. "
+            f"Lower it to at most {1 - smallest / weights:.6g}.",
+        )
+    elif kind != "layer" and kept < needed:
+        left = (
+            f"fewer than there are matrices ({len(families)})"
+            if needed == len(families)
+            else f"less than one {kind} of each {'attention' if kind == 'head' else 'matrix'} has ({needed:,})"
+        )
+        findings.wrong(
+            ("target_sparsity",),
+            f"target_sparsity {spec.target_sparsity} keeps {kept:,} of {weights:,} weights, {left}. Lower it to at "
+            f"most {1 - needed / weights:.6g}.",
+        )
+
+
+def _count(family: _Family) -> int:
+    return max(1, round(family.weights / family.unit))

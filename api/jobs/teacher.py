@@ -1,0 +1,109 @@
+"""Checks that a teacher can teach: the same answers to the same tokens as the model that learns from it."""
+
+from collections.abc import Mapping, Sequence
+
+from api.datasets.columns import Value
+from api.jobs.columns import Task
+from api.jobs.findings import Findings
+from api.jobs.fit import cannot_tell_pairs
+from api.jobs.heads import answers_of, has_head
+from api.jobs.labels import names_in
+from api.jobs.spec import JobSpec
+from pruning_core.architectures import max_tokens
+from store import JsonObject, Model
+
+_PATH = ("distillation", "teacher")
+
+#: Files that decide which token has which number; the first set that both models have is compared.
+_VOCABULARIES = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
+
+_WIDTHS = ("hidden_size", "dim", "n_embd", "d_model")
+_DEPTHS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+
+
+def check_teacher(
+    spec: JobSpec, task: Task, labels: Sequence[Value], models: tuple[Model, Model], findings: Findings
+) -> None:
+    """Note why a teacher does not suit; the first reason says enough.
+
+    Args:
+        spec: what it is to teach.
+        task: the job's.
+        labels: the job's, in the order of their ids.
+        models: the teacher and the student.
+        findings: where a problem goes.
+    """
+    teacher, student = models
+    reason = (
+        _other_tokens(teacher, student)
+        or _other_answers(task, labels, teacher)
+        or _other_inputs(spec, task, teacher)
+        or (_other_shape(teacher, student) if spec.distillation is not None and spec.distillation.hidden else None)
+    )
+    if reason:
+        findings.wrong(_PATH, reason)
+
+
+def _other_tokens(teacher: Model, student: Model) -> str | None:
+    """Both read the same token numbers, so these must stand for the same."""
+    files = [{file.path: file.sha256 for file in model.files} for model in (teacher, student)]
+    for names in _VOCABULARIES:
+        sides = [[digests.get(name) for name in names] for digests in files]
+        if None not in sides[0] + sides[1]:
+            if sides[0] == sides[1]:
+                return None
+            return (
+                f"The teacher's {' and '.join(names)} is another than the model's. Use a teacher with the same "
+                'tokenizer, such as a larger model of the same family, or "self".'
+            )
+    return (
+        "The teacher's tokenizer cannot be compared with the model's: they come in different files. Upload both models "
+        "with their tokenizer.json."
+    )
+
+
+def _other_answers(task: Task, labels: Sequence[Value], teacher: Model) -> str | None:
+    if not has_head(teacher, task, labels):
+        needed = {"question-answering": "starts and ends of answers", "regression": "one number"}.get(
+            task.type, f"the {answers_of(task, labels)} labels of this job"
+        )
+        return (
+            f'The teacher has no {task.type} head for {needed}. Fine-tune it for the task first, or use "self": the '
+            "job's own model, fine-tuned without pruning."
+        )
+    names = names_in(teacher.config)
+    if set(names) == {str(label) for label in labels} and names != [str(label) for label in labels]:
+        return (
+            "The teacher and the model know the same labels and number them differently. Save one of them with the "
+            'other\'s id2label, or use "self".'
+        )
+    return None
+
+
+def _other_inputs(spec: JobSpec, task: Task, teacher: Model) -> str | None:
+    most = max_tokens(teacher.config)
+    if most is not None and most < spec.training.max_length:
+        return (
+            f"The teacher has positions for {most} tokens, and training.max_length is {spec.training.max_length}. "
+            f"Set that to {most}, or use another teacher."
+        )
+    if cannot_tell_pairs(task, teacher):
+        return "The teacher has one token type (type_vocab_size 1), and pairs need two. Use another teacher."
+    return None
+
+
+def _other_shape(teacher: Model, student: Model) -> str | None:
+    """Hidden states are compared layer by layer, number by number."""
+    for what, names in (("hidden size", _WIDTHS), ("number of layers", _DEPTHS)):
+        one, other = (_size(model.config, names) for model in (teacher, student))
+        if one != other:
+            return (
+                f"The teacher's {what} is {one} and the model's {other}: with distillation.hidden they must be equal. "
+                "Set distillation.hidden to 0, or use another teacher."
+            )
+    return None
+
+
+def _size(config: JsonObject, names: Sequence[str]) -> object:
+    assert isinstance(config, Mapping)
+    return next((config[name] for name in names if config.get(name) is not None), None)

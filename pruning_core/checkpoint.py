@@ -1,0 +1,183 @@
+"""Writing down a run in the middle, so that it can go on as if nothing had happened."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pruning_core.distillation import DistilledLoss
+from pruning_core.training import FineTuning, Phase, parameters_by_name
+
+_TENSORS = "state.safetensors"
+_RUN = "run.json"
+VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """The checkpoint is not one of this run."""
+
+
+@dataclass
+class Position:
+    """Where a run stands, apart from its tensors.
+
+    Attributes:
+        phase: `dense` or `pruning`.
+        step: optimizer steps finished in the phase.
+        dense_evaluation: the dense baseline's figures, once known.
+        seconds: time spent in each phase so far.
+        fingerprint: of everything the result depends on; a checkpoint continues only the same run.
+    """
+
+    phase: Phase
+    step: int
+    fingerprint: str
+    dense_evaluation: dict[str, float] | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """When and where to write checkpoints.
+
+    Attributes:
+        directory: holds the latest one; replaced as a whole.
+        due: asked after every step.
+        written: told of each one, before training goes on; an exception it raises ends the run.
+    """
+
+    directory: Path
+    due: Callable[[], bool]
+    written: Callable[[Path], None] = lambda path: None
+
+
+def save_checkpoint(directory: Path, phase: FineTuning, position: Position, distilled: DistilledLoss | None) -> None:
+    """Write everything that the rest of the run depends on; the folder changes from old to new at once.
+
+    Tensors are safetensors, the rest JSON: nothing here is ever unpickled.
+    """
+    tensors = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(phase.model)}
+    if phase.pruner:
+        weights = phase.pruner.weights
+        tensors |= {"weights/weight": weights.weight.detach(), "weights/mask": weights.mask}
+        tensors |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
+        tensors |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
+        if weights.score is not None:
+            tensors["weights/score"] = weights.score.detach()
+    for number, state in phase.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+    if distilled:
+        tensors |= {f"teacher/{name}": torch.from_numpy(values) for name, values in distilled.teacher.logits.items()}
+        if distilled.live is not None:
+            tensors |= {f"dense/{name}": parameter for name, parameter in parameters_by_name(distilled.live)}
+    tensors["loss_sum"] = phase.loss_sum
+    tensors["random/cpu"] = torch.get_rng_state()
+    if phase.model.device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(phase.model.device)
+
+    fresh = directory.with_name(directory.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    # Contiguous copies: safetensors refuses tensors that share memory.
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, fresh / _TENSORS)
+    document = {
+        "version": VERSION,
+        "phase": position.phase,
+        "step": position.step,
+        "fingerprint": position.fingerprint,
+        "dense_evaluation": position.dense_evaluation,
+        "seconds": position.seconds,
+        "loss_count": phase.loss_count,
+    }
+    (fresh / _RUN).write_text(json.dumps(document), encoding="utf-8")
+    former = directory.with_name(directory.name + ".old")
+    shutil.rmtree(former, ignore_errors=True)
+    if directory.exists():
+        directory.rename(former)
+    fresh.rename(directory)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint read back.
+
+    Attributes:
+        position: where it stands.
+        tensors: everything by name, on the CPU.
+        loss_count: losses summed up since the last point of the curve.
+    """
+
+    position: Position
+    tensors: dict[str, Tensor]
+    loss_count: int
+
+    @classmethod
+    def read(cls, directory: Path, fingerprint: str) -> "Checkpoint":
+        """Read one.
+
+        Raises:
+            CheckpointError: it is another run's, or of another version.
+        """
+        document = json.loads((directory / _RUN).read_text(encoding="utf-8"))
+        if document["version"] != VERSION or document["fingerprint"] != fingerprint:
+            raise CheckpointError(
+                f"The checkpoint in {directory.name}/ is of another run: spec, model, data and versions must be the "
+                "same. Start from the beginning."
+            )
+        position = Position(
+            document["phase"], document["step"], fingerprint, document["dense_evaluation"], document["seconds"]
+        )
+        return cls(position, load_file(directory / _TENSORS), document["loss_count"])
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, without the beginning."""
+        return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+
+    def teacher_logits(self) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        """The teacher's answers; empty without a teacher."""
+        return {name: tensor.numpy() for name, tensor in self.under("teacher/").items()}
+
+    @torch.no_grad()
+    def restore_dense(self, model: PreTrainedModel) -> None:
+        """Bring a freshly loaded model to where the dense baseline ended."""
+        saved = self.under("dense/")
+        for name, parameter in parameters_by_name(model):
+            parameter.copy_(saved[name])
+
+    @torch.no_grad()
+    def restore(self, phase: FineTuning) -> None:
+        """Bring a freshly set-up phase to where the checkpoint stands."""
+        saved = self.under("model/")
+        for name, parameter in parameters_by_name(phase.model):
+            parameter.copy_(saved[name])
+        if phase.pruner:
+            weights = phase.pruner.weights
+            weights.weight.copy_(self.tensors["weights/weight"])
+            weights.mask.copy_(self.tensors["weights/mask"])
+            if weights.score is not None:
+                weights.score.copy_(self.tensors["weights/score"])
+            for name, buffer in self.under("buffers/").items():
+                if name in weights.buffers:
+                    weights.buffers[name].copy_(buffer)
+                else:
+                    weights.buffers[name] = buffer.to(weights.device)
+            weights.input_norms = {name: norm.to(weights.device) for name, norm in self.under("norms/").items()}
+            phase.pruner.stand_at(self.position.step)
+        optimizer = phase.optimizer.state_dict()
+        for name, value in self.under("optimizer/").items():
+            number, key = name.split("/")
+            optimizer["state"].setdefault(int(number), {})[key] = value
+        phase.optimizer.load_state_dict(optimizer)
+        phase.loss_sum.copy_(self.tensors["loss_sum"])
+        phase.loss_count = self.loss_count
+        torch.set_rng_state(self.tensors["random/cpu"])
+        if "random/cuda" in self.tensors:
+            torch.cuda.set_rng_state(self.tensors["random/cuda"], phase.model.device)

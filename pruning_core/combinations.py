@@ -1,0 +1,80 @@
+"""Which choices of a spec do not go together, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pruning_core.granularity import kind_of
+from pruning_core.methods import METHODS
+
+if TYPE_CHECKING:
+    from pruning_core.spec import PruningSpec
+
+
+def conflict(spec: PruningSpec) -> str | None:
+    """The first conflict of a spec, as a sentence that begins with the field to change; None where there is none."""
+    return next(_conflicts(spec), None)
+
+
+def _conflicts(spec: PruningSpec) -> Iterator[str]:
+    method = METHODS[spec.method]
+    pruning, training = spec.pruning, spec.training
+    kind = kind_of(spec.granularity)
+    if training.score_learning_rate is not None and not method.learns_scores:
+        yield f"training.score_learning_rate does not apply: method {spec.method!r} learns no scores. Leave it out."
+    if spec.scope not in method.scopes:
+        yield (
+            f"pruning.scope {spec.scope!r} does not go with method {spec.method!r}{_reason(spec.scope)}. "
+            f"Use {_either(method.scopes)}."
+        )
+    if kind not in method.granularities:
+        yield (
+            f"pruning.granularity {str(spec.granularity)!r} does not go with method {spec.method!r}. "
+            f"Use {_either(method.granularities)}."
+        )
+    if pruning.schedule.shape not in method.shapes:
+        yield (
+            f"pruning.schedule.shape {pruning.schedule.shape!r} does not go with method {spec.method!r}. "
+            f"Use {_either(method.shapes)}."
+        )
+    if kind == "2:4" and abs(spec.final_density - 0.5) > 1e-9:
+        yield "pruning.granularity '2:4' keeps two of every four weights: set target_sparsity to 0.5."
+    if kind != "element" and spec.scope == "budget":
+        yield "pruning.scope 'budget' is for single weights: leave out pruning.granularity, or use scope 'global'."
+    if kind == "layer" and spec.scope != "global":
+        yield f"pruning.scope {spec.scope!r} has no meaning for whole layers: use 'global'."
+    if pruning.freeze_weights and not method.learns_scores:
+        yield (
+            f"pruning.freeze_weights needs a method that learns scores, and {spec.method!r} does not. Use "
+            f"{_either([name for name, other in METHODS.items() if other.learns_scores])}."
+        )
+    if spec.distillation is not None and spec.distillation.teacher == "self" and not training.dense_baseline:
+        yield (
+            "training.dense_baseline false leaves out the dense model, which distillation.teacher 'self' learns from. "
+            "Leave it out, or name another teacher."
+        )
+    if not spec.trains:
+        yield from _untrained(spec)
+
+
+def _untrained(spec: PruningSpec) -> Iterator[str]:
+    """Conflicts of a job without a training step."""
+    method = METHODS[spec.method]
+    field = "training.epochs" if spec.training.max_steps is None else "training.max_steps"
+    if not method.works_untrained:
+        able = [name for name, other in METHODS.items() if other.works_untrained]
+        yield f"{field} 0 trains nothing, and method {spec.method!r} learns by training. Use {_either(able)}, or train."
+    elif spec.pruning.schedule.shape != "one_shot":
+        yield f"pruning.schedule.shape must be 'one_shot' where {field} is 0: without steps there is nothing gradual."
+    if spec.distillation is not None:
+        yield f"{field} 0 trains nothing, so there is nothing to distil: leave out distillation, or train."
+
+
+def _reason(scope: str) -> str:
+    return " (it learns no scores to make budgets of)" if scope == "budget" else ""
+
+
+def _either(names: tuple[str, ...] | list[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

@@ -1,0 +1,99 @@
+"""Selecting whole units, weights within output rows, and two of every four."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pruning_core.prunable import Matrix
+from pruning_core.selection import kept_counts_local, ranking_keys, select_top
+from pruning_core.units import Units
+
+
+def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) -> Tensor:
+    """The units to keep: the highest ranks, until the kept weights are as near to the target as whole units allow.
+
+    Args:
+        ranks: [units] what units are ranked by.
+        units: their sizes and families.
+        density: kept share of the weights.
+        local: fill each family's share on its own.
+
+    Returns:
+        [units] bool.
+    """
+    groups = [torch.arange(len(units), device=ranks.device)]
+    if local:
+        groups = units.families
+    if units.protected:
+        ranks = ranks.clone()
+        for family in units.families:
+            best = family.gather(0, ranks[family].argmax().unsqueeze(0))
+            ranks.scatter_(0, best, torch.inf)
+    kept = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
+    for group in groups:
+        order = group[ranking_keys(ranks[group]).argsort(descending=True)]
+        sizes = units.sizes[order].double()
+        # A unit stays if with it the count is nearer to the target than without.
+        stays = sizes.cumsum(0) - sizes / 2 < sizes.sum() * density
+        kept.scatter_(0, order, stays)
+        kept.scatter_(0, order[:1], True)
+    return kept
+
+
+def select_in_rows(
+    values: Tensor, matrices: Sequence[Matrix], slices: Sequence[slice], density: float, out: Tensor
+) -> None:
+    """Top share within each output row of each matrix (Wanda's comparison group).
+
+    Args:
+        values: [n] importance.
+        matrices: how each slice is shaped.
+        slices: where each matrix lies in `values`.
+        density: kept share.
+        out: [n] bool, overwritten.
+    """
+    shapes = [m.parameter.shape[::-1] if m.transposed else m.parameter.shape for m in matrices]
+    counts = kept_counts_local([inputs for outputs, inputs in shapes for _ in range(outputs)], density)
+    first = 0
+    for matrix, where, (outputs, inputs) in zip(matrices, slices, shapes, strict=True):
+        keep = torch.tensor(counts[first : first + outputs]).to(values.device, non_blocking=True)
+        first += outputs
+        stored = values[where].view(matrix.parameter.shape)
+        keys = ranking_keys((stored.T if matrix.transposed else stored).reshape(-1)).view(outputs, inputs)
+        ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
+        chosen = ranks < keep.unsqueeze(1)
+        out[where] = (chosen.T if matrix.transposed else chosen).reshape(-1)
+
+
+def select_two_of_four(
+    values: Tensor, matrices: Sequence[Matrix], slices: Sequence[slice], density: float, out: Tensor
+) -> None:
+    """Keep the two best of every four neighbouring inputs; above half density only in the groups that lose least.
+
+    Args:
+        values: [n] importance.
+        matrices: how each slice is shaped; the number of inputs must be a multiple of four.
+        slices: where each matrix lies in `values`.
+        density: kept share, 0.5 to 1.
+        out: [n] bool, overwritten.
+    """
+    best, losses = [], []
+    for matrix, where in zip(matrices, slices, strict=True):
+        stored = values[where].view(matrix.parameter.shape)
+        fours = (stored.T if matrix.transposed else stored).reshape(-1, 4)
+        ranks = fours.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        best.append(ranks < 2)
+        losses.append(torch.where(ranks < 2, 0.0, fours).sum(dim=1))
+    loss = torch.cat(losses)
+    cut = torch.empty(len(loss), dtype=torch.bool, device=values.device)
+    select_top(-loss, round((1.0 - density) * 2 * len(loss)), cut)
+    start = 0
+    for matrix, where, keep in zip(matrices, slices, best, strict=True):
+        chosen = keep | ~cut[start : start + len(keep)].unsqueeze(1)
+        start += len(keep)
+        if matrix.transposed:
+            inputs, outputs = matrix.parameter.shape
+            out[where] = chosen.view(outputs, inputs).T.reshape(-1)
+        else:
+            out[where] = chosen.view(-1)

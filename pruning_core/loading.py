@@ -1,0 +1,146 @@
+"""Loading a pretrained model with the task's head, or saying why that cannot be done."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from pruning_core.padding import NoPadding, ensure_padding
+from pruning_core.spec import PruningSpec
+from pruning_core.tasks.base import Label, Task
+from pruning_core.training import freeze_embeddings
+
+#: What a task may add to a pretrained encoder: poolers, and heads where these lie beside the encoder's own tensors.
+_NEW = re.compile(r"pooler|classifier|qa_outputs|classification_head|\bscore\b")
+
+
+class ModelError(ValueError):
+    """The model directory cannot be used: its weights do not belong to its config."""
+
+
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, padding on the right.
+
+    Raises:
+        ModelError: it has no token to pad with.
+    """
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        directory, trust_remote_code=False, local_files_only=True
+    )
+    try:
+        ensure_padding(tokenizer, AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True))
+    except NoPadding as error:
+        raise ModelError(str(error)) from error
+    return tokenizer
+
+
+def load_model(
+    directory: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    spec: PruningSpec,
+    device: torch.device,
+    *,
+    head_required: bool = False,
+) -> PreTrainedModel:
+    """The pretrained model in fp32 with a head for the task; dense and pruned runs start from the same numbers.
+
+    Args:
+        directory: config and safetensors.
+        tokenizer: what pads its batches.
+        task: its head's shape and labels; a head for something else is replaced by a new one.
+        spec: seed, dropout, and whether embeddings train.
+        device: where to.
+        head_required: refuse a model whose head would be new.
+
+    Raises:
+        ModelError: tensors of the encoder, or a head that is required, are missing or of another shape.
+    """
+    set_seed(spec.training.seed)
+    config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **task.head())
+    ensure_padding(tokenizer, config)
+    dropout = {
+        name: value
+        for name, value in config.to_dict().items()
+        if "drop" in name and isinstance(value, float | int) and not isinstance(value, bool)
+    }
+    if spec.training.dropout is not None:
+        for name in dropout:
+            setattr(config, name, spec.training.dropout)
+    loaded, info = task.model_class.from_pretrained(  # type: ignore[attr-defined]  # auto classes have no common base
+        directory,
+        config=config,
+        dtype=torch.float32,
+        # On a CPU the backward pass of fused attention takes longer than all that it saves.
+        attn_implementation="eager" if device.type == "cpu" else None,
+        ignore_mismatched_sizes=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    model: PreTrainedModel = loaded.to(device)
+    for name, value in dropout.items():  # layers have copied what they use; the exported config keeps the model's own
+        setattr(model.config, name, value)
+    absent = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    inside = model.base_model_prefix + "." if hasattr(model, model.base_model_prefix) else ""
+    lost = sorted(name for name in absent if name.startswith(inside) and not _NEW.search(name))
+    if lost:  # transformers fills them with random numbers and goes on
+        raise ModelError(f"{len(lost)} tensors of the encoder are missing or of another shape: {', '.join(lost[:3])} …")
+    if absent and head_required:
+        raise ModelError(
+            f"The model has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
+            "would guess. Use a model that was fine-tuned for the task and these labels, or train."
+        )
+    if spec.training.freeze_embeddings:
+        freeze_embeddings(model)
+    return model
+
+
+def load_teacher(
+    directory: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    spec: PruningSpec,
+    device: torch.device,
+    *,
+    student: Path,
+) -> PreTrainedModel:
+    """A model that was fine-tuned for the task already, and reads the student's token ids.
+
+    Raises:
+        ModelError: it has no head for the task's labels, or has them in another order; another vocabulary or, for
+            hidden states, another shape.
+    """
+    theirs, ours = (
+        AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        for folder in (directory, student)
+    )
+    alike = ["vocab_size"]
+    if spec.distillation is not None and spec.distillation.hidden > 0:
+        alike += ["hidden_size", "num_hidden_layers"]
+    for name in alike:
+        if getattr(theirs, name) != getattr(ours, name):
+            raise ModelError(f"The teacher's {name} is {getattr(theirs, name)}, and the model's {getattr(ours, name)}.")
+    order = in_the_models_order(directory, task.labels)
+    if order != task.labels:
+        raise ModelError(
+            f"The teacher has its labels in the order {', '.join(map(str, order))}, and this run in the order "
+            f"{', '.join(map(str, task.labels))}: give the run's `labels` in the teacher's order."
+        )
+    teacher = load_model(directory, tokenizer, task, spec, device, head_required=True)
+    teacher.train(mode=False)
+    return teacher
+
+
+def in_the_models_order(directory: Path, labels: Sequence[Label]) -> list[Label]:
+    """The labels in the order of the model's own head, where that knows the same ones; else as they are."""
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
+    by_name = {str(label): label for label in labels}
+    if sorted(names) != list(range(len(by_name))) or set(names.values()) != set(by_name):
+        return list(labels)
+    return [by_name[names[number]] for number in range(len(names))]

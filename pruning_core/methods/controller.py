@@ -1,0 +1,83 @@
+"""A controller on log λ: gives a penalty that knows no target the density that the schedule asks for."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule
+
+
+class PenaltyController:
+    """Moves log λ in proportion to how far the density is off and to how fast that changes (a PI controller on log λ).
+
+    In the works that introduced these penalties λ is swept by hand. Everything stays on the device: no step waits.
+    """
+
+    #: Doublings of λ in a window in which the density is off by its whole range throughout.
+    _INTEGRAL = 80.0
+
+    def __init__(self, weights: MaskedWeights, schedule: Schedule, *, proportional: float) -> None:
+        """Start without a penalty; λ begins at the first `seed`.
+
+        Args:
+            weights: give the controller its memory.
+            schedule: its window sets the pace.
+            proportional: doublings of λ for an error of the whole range, at once.
+        """
+        self._proportional = proportional
+        self._window = max(1, schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps)
+        self._range = 1.0 - schedule.final_density
+        self._log = weights.buffers.setdefault("log_lambda", weights.gradient.new_full((), -math.inf))
+        self._error = weights.buffers.setdefault("last_error", weights.gradient.new_zeros(()))
+
+    @property
+    def penalty(self) -> Tensor:
+        """λ, a scalar on the device; zero before `seed`."""
+        return self._log.exp()
+
+    def seed(self, value: Tensor) -> None:
+        """Give λ its first value, once: later calls change nothing."""
+        import torch
+
+        torch.where(torch.isinf(self._log), value.log(), self._log, out=self._log)  # log 0 waits for the next call
+
+    def update(self, density: Tensor, target: float) -> None:
+        """Raise λ while the density is above its target, lower it below.
+
+        Args:
+            density: kept share now, a scalar on the device.
+            target: kept share that the schedule asks for.
+        """
+        error = (density - target) / self._range
+        step = self._INTEGRAL / self._window * error + self._proportional * (error - self._error)
+        self._log += math.log(2) * step
+        self._error.copy_(error)
+
+
+def select_above(weights: MaskedWeights, threshold: float, controller: PenaltyController, density: float) -> None:
+    """M = (S > τ), but never fewer than the schedule's v highest scores; moves λ.
+
+    Without that floor a λ that overshoots, as it does in short runs, cuts everything at once.
+
+    Args:
+        weights: whose scores are compared, and whose mask is written.
+        threshold: τ.
+        controller: learns how far the threshold's own density is off.
+        density: kept share that the schedule asks for.
+    """
+    import torch
+
+    from pruning_core.selection import kept_count, select_global
+
+    score, mask = weights.trained_score.detach(), weights.mask
+    # The first quarter of the gradient's memory, which is free now.
+    floor = weights.gradient.view(torch.uint8)[: len(weights)].view(torch.bool)
+    select_global(score, weights.slices, kept_count(len(weights), density), out=floor)
+    torch.gt(score, threshold, out=mask)
+    controller.update(mask.mean(dtype=torch.float32), density)
+    mask.logical_or_(floor)

@@ -1,0 +1,62 @@
+"""Attention-head pruning by the sensitivity of the loss to a gate on each head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pruning_core.methods.base import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule
+    from pruning_core.units import Units
+
+
+class HeadImportance(Method):
+    """E|∂L/∂ξ_h|, ξ_h a gate on the output of head h, normalised within each layer.
+
+    Michel, Levy & Neubig 2019 (arXiv 1905.10650), section 4.1. The gate scales the head's columns of the output
+    projection O, so ∂L/∂ξ_h = Σ G ⊙ W over these columns. A head that goes loses its rows of Q, K and V too.
+    """
+
+    name: ClassVar[str] = "head"
+    summary: ClassVar[str] = "Removes whole attention heads, those whose gate the loss feels least."
+    source: ClassVar[str] = "Michel, Levy & Neubig 2019 (arXiv 1905.10650)"
+    order: ClassVar[int] = 1
+    granularities: ClassVar[tuple[str, ...]] = ("head",)
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Take a sum for each head."""
+        super().start(weights, schedule)
+        assert weights.units is not None
+        self._units = weights.units
+        self._sensitivity = weights.buffers.setdefault("sensitivity", weights.gradient.new_zeros(len(self._units)))
+
+    def gate_gradient(self, gradient: Tensor) -> None:
+        """Add up G ⊙ W over each head's columns of O, and its absolute value over steps; then mask G."""
+        import torch
+
+        weights = self.weights
+        products = torch.zeros_like(gradient)
+        for matrix, where in zip(weights.matrices, weights.slices, strict=True):
+            if matrix.heads is not None and matrix.heads.axis == "in":
+                torch.mul(gradient[where], weights.weight.detach()[where], out=products[where])
+        self._sensitivity += self._units.sum(products).abs_()
+        super().gate_gradient(gradient)
+
+    def importance(self, scratch: Tensor) -> Tensor:
+        """|W|, whose mean ranks heads before the first gradient."""
+        return scratch.copy_(self.weights.weight.detach()).abs_()
+
+    def unit_importance(self, units: Units) -> Tensor | None:
+        """Σ|∂L/∂ξ_h| divided by the L2 norm of its layer's (section 4.1, as Molchanov 2017)."""
+        import torch
+
+        if self.step == 0:
+            return None
+        ranks = self._sensitivity.clone()
+        for family in units.families:
+            ranks[family] /= torch.linalg.vector_norm(ranks[family]).clamp(min=1e-30)
+        return ranks

@@ -1,0 +1,141 @@
+"""L0 regularisation: hard-concrete gates that training opens and shuts."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+from pruning_core.methods.controller import PenaltyController, select_above
+from pruning_core.methods.learned import LearnedScores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule, Shape
+
+#: The stretched interval (l, r) and the temperature b (Louizos 2018, section 4; the paper, section 3).
+LOWER, UPPER, TEMPERATURE = -0.1, 1.1, 2 / 3
+
+#: Scores begin where gates are nearly open: σ(2.2) = 0.9.
+_OPEN = 2.2
+#: A gate's test-time value is above zero from this score on: σ(S) = -l / (r - l).
+SHUT_BELOW = math.log(-LOWER / UPPER)
+
+
+class L0(LearnedScores):
+    """Each weight has a gate z in [0, 1], sampled in training: W ⊙ z, trained on L + λ·E‖z‖₀ / n.
+
+    Louizos, Welling & Kingma 2018 (arXiv 1712.01312): s = σ((log u - log(1-u) + S) / b),
+    z = min(1, max(0, s(r-l) + l)), P(z > 0) = σ(S - b·log(-l/r)). At test time z = min(1, max(0, σ(S)(r-l) + l)), which
+    is what is shipped, multiplied into the weights. λ follows from the schedule by a controller; when the window ends,
+    the exact top v by S stay.
+    """
+
+    name: ClassVar[str] = "l0"
+    summary: ClassVar[str] = "A random gate per weight, trained with a penalty on the expected number of open gates."
+    source: ClassVar[str] = "Louizos, Welling & Kingma 2018 (arXiv 1712.01312); arXiv 2005.07683, section 3"
+    scopes: ClassVar[tuple[str, ...]] = ("global",)
+    granularities: ClassVar[tuple[str, ...]] = ("element",)
+    shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
+    TRAVEL: ClassVar[float] = 20.0
+    FASTEST: ClassVar[float] = 0.5
+
+    def default_score_learning_rate(self, total_steps: int) -> float:
+        """From scores ranked by |W| what moves them `TRAVEL`; else the 1e-1 of the paper."""
+        return super().default_score_learning_rate(total_steps) if self.score_init == "magnitude" else 1e-1
+
+    def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
+        """Gates nearly open; with `magnitude` the more so the larger the weight, in its matrix's own unit."""
+        score.fill_(_OPEN)
+        if self.score_init == "magnitude":
+            score.add_(weight.abs() / weight.std().clamp(min=1e-12)).sub_(1.0)
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Begin with open gates and no penalty."""
+        super().start(weights, schedule)
+        self._controller = PenaltyController(weights, schedule, proportional=30.0)
+        self._gates = weights.new_buffer("gates").fill_(1.0)
+
+    @property
+    def _samples(self) -> bool:
+        """Whether gates are random: until the pruning window ends."""
+        return self.step < self.schedule.total_steps - self.schedule.cooldown_steps
+
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """∂L/∂S = G ⊙ W ⊙ ∂z/∂S, plus the penalty's λ·∂P(z>0)/∂S / n."""
+        import torch
+
+        from pruning_core.products import multiply_by_mask
+
+        weights = self.weights
+        score = weights.trained_score
+        assert score.grad is not None
+        z = self._gates[where]
+        stretched = z.sub(LOWER).div_(UPPER - LOWER)  # s, where 0 < z < 1; elsewhere the slope is zero
+        slope = torch.addcmul(stretched, stretched, stretched, value=-1.0)
+        multiply_by_mask(slope, z.gt(0.0).logical_and_(z < 1.0), out=slope)
+        out = torch.mul(gradient, weights.weight.detach()[where], out=score.grad[where])
+        out.mul_(slope.mul_((UPPER - LOWER) / (TEMPERATURE if self._samples else 1.0)))
+        if self.in_window:
+            share = expected_open(score.detach()[where])
+            out.addcmul_(share, share.neg().add_(1.0) * (self._controller.penalty / len(weights)))
+
+    def gate_gradient(self, gradient: Tensor) -> None:
+        """∂L/∂W = G ⊙ z, on the masks' weights."""
+        gradient.mul_(self._gates)
+
+    def select_softly(self, density: float) -> bool:
+        """Which gates would be open at test time; λ moves to bring their share to the schedule's."""
+        if not self.in_window:
+            return False
+        weights = self.weights
+        score = weights.trained_score
+        assert score.grad is not None
+        self._controller.seed(score.grad.abs().mean() * len(weights) / 0.25)
+        select_above(weights, SHUT_BELOW, self._controller, density)
+        return True
+
+    def after_selection(self) -> None:
+        """Open the gates that are shut but stay: a kept weight must not be multiplied by zero.
+
+        When the window ends all that stay are opened as wide as they began: in a short run the penalty has pushed all
+        scores down together, and every matrix times a tenth is a model that has forgotten everything.
+        """
+        score, mask = self.weights.trained_score.detach(), self.weights.mask
+        end = self.schedule.total_steps - self.schedule.cooldown_steps
+        if self.step == end:
+            score.copy_(score.clamp(min=_OPEN).where(mask, score))
+        elif self.schedule.warmup_steps <= self.step < end:
+            score.masked_fill_(mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
+
+    def before_apply(self, *, training: bool) -> None:
+        """Draw the gates; without training, or when the window is over, their test-time values."""
+        from pruning_core.products import multiply_by_mask
+
+        score, gates = self.weights.trained_score.detach(), self._gates
+        if training and self._samples:
+            gates.uniform_(1e-6, 1.0 - 1e-6).logit_().add_(score).div_(TEMPERATURE)
+        else:
+            gates.copy_(score)
+        gates.sigmoid_().mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
+        if not (training and self._samples):
+            multiply_by_mask(gates, self.weights.mask, out=gates)
+
+    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+        """W ⊙ z."""
+        import torch
+
+        torch.mul(self.weights.weight.detach()[where], self._gates[where], out=out)
+
+    def metrics(self) -> dict[str, Tensor]:
+        """λ, and the expected share of open gates."""
+        return {
+            "lambda": self._controller.penalty,
+            "expected_density": expected_open(self.weights.trained_score.detach()).mean(),
+        }
+
+
+def expected_open(score: Tensor) -> Tensor:
+    """P(z > 0) = σ(S - b·log(-l/r)), entry by entry (Louizos 2018, equation 12)."""
+    return (score - TEMPERATURE * SHUT_BELOW).sigmoid_()

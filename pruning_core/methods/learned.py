@@ -1,0 +1,78 @@
+"""What the methods with learned scores share: where scores start, and their straight-through gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from pruning_core.methods.base import Method, MethodParameters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ScoreInit = Literal["magnitude", "zeros"]
+
+
+class LearnedParameters(MethodParameters):
+    """Settings of methods that learn scores."""
+
+    score_init: ScoreInit = Field(
+        default="magnitude",
+        description="Where scores start. `magnitude` (|W|, in units of the matrix's root mean square) survives short "
+        "jobs: weights that training has not yet judged keep their rank. `zeros` is the paper's own recipe, for runs "
+        "of several thousand steps.",
+    )
+
+
+class LearnedScores(Method):
+    """First order: a score per weight, trained by Adam with the straight-through estimator.
+
+    Sanh, Wolf & Rush 2020 (arXiv 2005.07683), section 4: ∂L/∂S = G ⊙ W for every weight, kept or masked, so that under
+    gradient descent S falls by the accumulated G ⊙ W and rises exactly where a weight moves away from zero.
+    """
+
+    Parameters: ClassVar[type[MethodParameters]] = LearnedParameters
+    order: ClassVar[int] = 1
+    learns_scores: ClassVar[bool] = True
+    scopes: ClassVar[tuple[str, ...]] = ("global", "local", "budget")
+
+    #: Sum of a run's score learning rates for scores that start at |W|: how far a score can move in all, where the
+    #: weights of a matrix have a root mean square of 1.
+    TRAVEL: ClassVar[float] = 4.0
+    #: Most that one step may move such a score: more, and short runs collapse.
+    FASTEST: ClassVar[float] = 0.025
+
+    @property
+    def score_init(self) -> ScoreInit:
+        """Where the scores start."""
+        return cast(LearnedParameters, self.parameters).score_init
+
+    def default_score_learning_rate(self, total_steps: int) -> float:
+        """From |W| the rate that moves scores `TRAVEL` in the run; from zero the paper's 1e-2 sets the scale itself."""
+        if self.score_init == "zeros":
+            return 1e-2
+        return float(f"{min(self.FASTEST, 2 * self.TRAVEL / max(1, total_steps)):.2g}")
+
+    def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
+        """|W| in units of the matrix's root mean square, or zero.
+
+        Without that unit the ranking would compare scales and not weights: in MiniLM those of Q and K are twice those
+        of V, and at 3 % density little but Q and K would be left.
+        """
+        if self.score_init == "magnitude":
+            score.copy_(weight).abs_().div_(weight.square().mean().sqrt().clamp(min=1e-12))
+        else:
+            score.zero_()
+
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """∂L/∂S = G ⊙ W (paper, equation 4)."""
+        import torch
+
+        score = self.weights.trained_score
+        assert score.grad is not None
+        torch.mul(gradient, self.weights.weight.detach()[where], out=score.grad[where])
+
+    def importance(self, scratch: Tensor) -> Tensor:
+        """S."""
+        return self.weights.trained_score.detach()

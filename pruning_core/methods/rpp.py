@@ -1,0 +1,88 @@
+"""Reweighted proximal pruning: an L1 penalty that spares large weights, apart from the task's gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from pydantic import Field
+
+from pruning_core.methods.base import Method, MethodParameters
+from pruning_core.methods.controller import PenaltyController
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule, Shape
+
+
+class RppParameters(MethodParameters):
+    """Settings of reweighted proximal pruning."""
+
+    epsilon: float = Field(
+        default=1e-3,
+        gt=0.0,
+        le=1.0,
+        description="Keeps the reweighting 1 / (|W| + ε) finite; in the weights' own unit.",
+    )
+
+
+class ReweightedProximal(Method):
+    """min L(W) + λ Σ αᵢ|Wᵢ|, αᵢ = 1 / (|Wᵢ| + ε), by AdamW steps on L and a proximal step on the penalty after each.
+
+    Guo et al. 2019 (arXiv 1909.12486), section 4: W ← sign(W)·max(0, |W| - λ·η·α). The penalty never enters the
+    optimizer's moments, and weights at zero may come back. λ follows from the schedule by a controller; when the window
+    ends the v largest |W| stay.
+    """
+
+    name: ClassVar[str] = "rpp"
+    summary: ClassVar[str] = "Shrinks weights by a reweighted L1 penalty until the small ones are zero."
+    source: ClassVar[str] = "Guo et al. 2019 (arXiv 1909.12486)"
+    Parameters: ClassVar[type[MethodParameters]] = RppParameters
+    order: ClassVar[int] = 0
+    scopes: ClassVar[tuple[str, ...]] = ("global",)
+    granularities: ClassVar[tuple[str, ...]] = ("element",)
+    shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Begin without a penalty."""
+        super().start(weights, schedule)
+        self._controller = PenaltyController(weights, schedule, proportional=10.0)
+
+    def gate_gradient(self, gradient: Tensor) -> None:
+        """All weights train until the window ends: zeros may come back."""
+        if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
+            super().gate_gradient(gradient)
+
+    def after_update(self, learning_rate: float) -> None:
+        """The proximal step."""
+        if not self.in_window:
+            return
+        import torch
+
+        weight = self.weights.weight.detach()
+        size = torch.abs(weight, out=self.weights.gradient)
+        window = self.schedule.total_steps - self.schedule.cooldown_steps - self.schedule.warmup_steps
+        # λ·η·α moves an average weight to zero in about as many steps as the window has.
+        self._controller.seed(size.mean().square() / (window * max(learning_rate, 1e-12)))
+        epsilon = cast(RppParameters, self.parameters).epsilon
+        shrunk = size.sub_(self._controller.penalty * learning_rate / (size + epsilon)).clamp_(min=0.0)
+        torch.copysign(shrunk, weight, out=weight)
+
+    def select_softly(self, density: float) -> bool:
+        """The weights that are not zero; λ moves to bring their share to the schedule's."""
+        if not self.in_window:
+            return False
+        import torch
+
+        torch.ne(self.weights.weight.detach(), 0.0, out=self.weights.mask)
+        self._controller.update(self.weights.mask.mean(dtype=torch.float32), density)
+        return True
+
+    def importance(self, scratch: Tensor) -> Tensor:
+        """|W|."""
+        return scratch.copy_(self.weights.weight.detach()).abs_()
+
+    def metrics(self) -> dict[str, Tensor]:
+        """λ."""
+        return {"lambda": self._controller.penalty}

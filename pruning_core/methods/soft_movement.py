@@ -1,0 +1,64 @@
+"""Soft movement pruning: a threshold on the scores, and a penalty that pushes them below it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pruning_core.methods.controller import PenaltyController, select_above
+from pruning_core.methods.learned import LearnedScores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule, Shape
+
+#: σ(S) > 0.1, as in the paper's code, for scores that start at zero; the same as S > -2.197.
+_PAPERS_THRESHOLD = -2.1972245773362196
+
+
+class SoftMovement(LearnedScores):
+    """M = (σ(S) > τ), trained on L + λ·R(S), R(S) the mean of σ(S) ("SMvP" in the paper, section 4).
+
+    λ follows from the schedule's density by a controller. When the pruning window ends the threshold becomes the exact
+    top v, so that the target is met to the weight. Scores that start at |W| are cut at S > 0, σ(S) > 0.5.
+    """
+
+    name: ClassVar[str] = "soft_movement"
+    summary: ClassVar[str] = (
+        "Movement pruning with a threshold and a penalty instead of a top-v: layers find their own."
+    )
+    source: ClassVar[str] = "Sanh, Wolf & Rush 2020 (arXiv 2005.07683), section 4, 'soft movement pruning'"
+    scopes: ClassVar[tuple[str, ...]] = ("global",)
+    granularities: ClassVar[tuple[str, ...]] = ("element",)
+    shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Begin without a penalty."""
+        super().start(weights, schedule)
+        self._controller = PenaltyController(weights, schedule, proportional=30.0)
+        self._threshold = 0.0 if self.score_init == "magnitude" else _PAPERS_THRESHOLD
+
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """∂L/∂S + λ·∂R/∂S, with ∂R/∂S = σ'(S)/n."""
+        super().observe(where, gradient)
+        if self.in_window:
+            score = self.weights.trained_score
+            assert score.grad is not None
+            share = score.detach()[where].sigmoid()
+            score.grad[where].addcmul_(share, share.neg().add_(1.0) * (self._controller.penalty / len(self.weights)))
+
+    def select_softly(self, density: float) -> bool:
+        """Threshold, and move λ, until the pruning window ends."""
+        if not self.in_window:
+            return False
+        score = self.weights.trained_score
+        assert score.grad is not None
+        # A penalty as strong as the task's pull on the average score is where the search for λ starts.
+        self._controller.seed(score.grad.abs().mean() * len(self.weights) / 0.25)
+        select_above(self.weights, self._threshold, self._controller, density)
+        return True
+
+    def metrics(self) -> dict[str, Tensor]:
+        """λ."""
+        return {"lambda": self._controller.penalty}

@@ -1,0 +1,162 @@
+"""What a task is: which model class, how rows become tensors, how answers are judged, what a teacher passes on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
+
+from pruning_core.columns import Columns
+
+#: A class label or a tag.
+Label = str | int | bool
+
+#: One encoded row: what the model's `forward` takes, unpadded; its length is the number of `input_ids`.
+Example = dict[str, Any]
+Batch = dict[str, Tensor]
+
+
+class DataError(ValueError):
+    """The rows do not fit the task."""
+
+
+class EncodedSplit(Dataset[Example], ABC):
+    """A tokenised split. One item is one input of the model; long contexts give several items a row.
+
+    Attributes:
+        lengths: [items] tokens of each item.
+    """
+
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.lengths)
+
+    @abstractmethod
+    def __getitem__(self, item: int) -> Example:
+        """Item as lists of numbers, labels included."""
+
+    def some(self, most: int) -> NDArray[np.int64]:
+        """At most so many items, evenly spaced and always the same ones, in ascending order."""
+        return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
+
+
+class Quality(ABC):
+    """Judges answers, batch by batch."""
+
+    @abstractmethod
+    def update(self, items: NDArray[np.int64], output: ModelOutput, batch: Batch) -> None:
+        """Add a batch.
+
+        Args:
+            items: [b] which items of the split the batch holds.
+            output: the model's, on the model's device.
+            batch: what the model was given, padded on the right.
+        """
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Metric name → value over everything added."""
+
+
+class Task(ABC):
+    """A task on a dataset's columns.
+
+    Attributes:
+        columns: which columns hold what.
+        labels: class labels or tags in the order of their ids; empty where the task has none.
+    """
+
+    #: `transformers` auto class whose models carry the task's head.
+    model_class: ClassVar[type]
+    #: The metric that a run is judged by; larger is better.
+    primary_metric: ClassVar[str]
+    #: The model's outputs that a teacher's are compared with.
+    logits: ClassVar[tuple[str, ...]] = ("logits",)
+    #: Whether those have a value per token, [b, tokens, …], instead of one per item.
+    per_token: ClassVar[bool] = False
+
+    def __init__(self, columns: Columns, labels: Sequence[Label]) -> None:
+        """Keep columns and labels."""
+        self.columns = columns
+        self.labels = list(labels)
+
+    @classmethod
+    def labels_in(cls, tables: Sequence[pa.Table], columns: Columns) -> list[Label]:
+        """The class labels or tags of a dataset, in an order that depends on nothing else; none where a task has none.
+
+        Raises:
+            DataError: too few to learn from.
+        """
+        return []
+
+    @abstractmethod
+    def head(self) -> dict[str, object]:
+        """Changes to the model's config that give it the task's head."""
+
+    @abstractmethod
+    def encode(self, table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedSplit:
+        """Tokenise all rows.
+
+        Raises:
+            DataError: a row does not fit the task.
+        """
+
+    @abstractmethod
+    def quality(self, split: EncodedSplit, device: torch.device) -> Quality:
+        """A judge of answers to `split`, empty."""
+
+    @abstractmethod
+    def hold_out(self, table: pa.Table, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Split row numbers into (train, held out) without leaking one into the other; same seed, same rows.
+
+        Raises:
+            DataError: too few rows.
+        """
+
+    def trivial(self, split: EncodedSplit) -> float | None:
+        """The primary metric of a model that always gives the same answer; None where that means nothing."""
+        return None
+
+    def collate(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
+        """Pad items on the right, to a multiple of eight tokens, into one batch."""
+        return dict(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)(list(examples)))
+
+    def distillation_loss(
+        self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float
+    ) -> Tensor:
+        """KL(teacher_T ‖ student_T)·T², the mean over items (Hinton 2015; paper, section 6).
+
+        Args:
+            output: the student's.
+            teacher: for each name of `logits` the teacher's, of the same shape.
+            batch: what both were given.
+            temperature: T, softens both distributions.
+        """
+        return torch.stack([divergence(output[name], teacher[name], temperature).mean() for name in self.logits]).mean()
+
+
+def classes(labels: Sequence[Label]) -> dict[str, object]:
+    """Changes to a model's config that name its classes."""
+    names = [str(label) for label in labels]
+    return {
+        "num_labels": len(names),
+        "id2label": dict(enumerate(names)),
+        "label2id": {name: i for i, name in enumerate(names)},
+    }
+
+
+def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL(teacher_T ‖ student_T)·T² over the last dimension: logits [..., c] → [...]."""
+    log_student = F.log_softmax(student.float() / temperature, dim=-1)
+    log_teacher = F.log_softmax(teacher.float() / temperature, dim=-1)
+    return F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=-1) * temperature**2

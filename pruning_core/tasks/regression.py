@@ -1,0 +1,114 @@
+"""Regression: one number for a text or a pair of texts, as in STS-B."""
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+from transformers.utils.generic import ModelOutput
+
+from pruning_core.columns import Regression
+from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Quality, Task
+from pruning_core.tasks.holdout import Halves, random_holdout
+from pruning_core.tasks.texts import EncodedTexts
+
+
+def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
+    """[rows] the numbers of a column.
+
+    Raises:
+        DataError: a row has none, or one that is not finite; or the column holds something else.
+    """
+    kind = table[column].type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise DataError(f"Column {column!r} holds {kind}, and regression needs numbers.")
+    values = table[column].cast(pa.float64()).to_numpy()  # nulls become NaN
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values)))
+        found = "no number" if table[column][row].as_py() is None else f"{values[row]}, which is no finite number,"
+        raise DataError(f"Column {column!r} holds {found} in row {row + 1}.")
+    return cast(NDArray[np.float64], values)
+
+
+class RateTexts(Task):
+    """Regression on texts: the model's one output is the number itself, trained by its squared error."""
+
+    model_class = AutoModelForSequenceClassification
+    primary_metric = "pearson"
+
+    def head(self) -> dict[str, object]:
+        """One output."""
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def encode(self, table: pa.Table, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedTexts:
+        """Tokenise texts and read numbers.
+
+        Raises:
+            DataError: a text or number is missing, or a number is not finite.
+        """
+        columns = cast(Regression, self.columns)
+        numbers = numbers_in(table, columns.label)
+        return EncodedTexts(table, (columns.text, columns.text_pair), numbers, tokenizer, max_length)
+
+    def quality(self, split: EncodedSplit, device: torch.device) -> Quality:
+        """Pearson's and Spearman's correlation, and the mean squared error."""
+        return _Rated()
+
+    def hold_out(self, table: pa.Table, share: float, seed: int) -> Halves:
+        """By lot."""
+        numbers_in(table, cast(Regression, self.columns).label)  # named by the row that the user knows
+        return random_holdout(table.num_rows, share, seed)
+
+    def trivial(self, split: EncodedSplit) -> float:
+        """0: a constant correlates with nothing."""
+        return 0.0
+
+    def distillation_loss(
+        self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float
+    ) -> Tensor:
+        """(student − teacher)², the mean over items; there is no distribution that a temperature could soften."""
+        return F.mse_loss(output["logits"].float(), teacher["logits"].float())
+
+
+class _Rated(Quality):
+    """Correlations and squared error; the numbers are few enough to be kept until the end."""
+
+    def __init__(self) -> None:
+        self._predicted: list[Tensor] = []
+        self._true: list[Tensor] = []
+
+    def update(self, items: NDArray[np.int64], output: ModelOutput, batch: Batch) -> None:
+        self._predicted.append(output["logits"].double().flatten().cpu())
+        self._true.append(batch["labels"].double().flatten().cpu())
+
+    def compute(self) -> dict[str, float]:
+        predicted, true = torch.cat(self._predicted), torch.cat(self._true)
+        return {
+            "pearson": _correlation(pearson_corrcoef, predicted, true),
+            "spearman": _correlation(spearman_corrcoef, predicted, true),
+            "mse": float(F.mse_loss(predicted, true)),
+        }
+
+
+def _correlation(coefficient: object, predicted: Tensor, true: Tensor) -> float:
+    """A correlation in [-1, 1]; 0 where a side does not vary, for then it is 0/0.
+
+    Both sides are standardised first, which changes no correlation: torchmetrics takes small variances for none.
+    """
+    assert callable(coefficient)
+    sides = []
+    for side in (predicted, true):
+        centred = side - side.mean()
+        spread = centred.abs().max()
+        if not 0 < spread < torch.inf:
+            return 0.0
+        centred = centred / spread  # before the square, which tiny and huge numbers do not survive
+        sides.append(centred / centred.square().mean().sqrt())
+    value = float(coefficient(*sides))
+    return value if np.isfinite(value) else 0.0

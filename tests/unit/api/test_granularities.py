@@ -1,0 +1,73 @@
+"""Units of several weights: what a model has too few of is refused, and everything else is taken.
+
+The model is a BERT of two layers with 4 matrices of 8 × 8, one of 16 × 8 and one of 8 × 16, and two heads of 4.
+"""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.api.calling import Api, detail, pointers
+
+# (granularity, the highest sparsity that leaves a unit of each, one that does not)
+SHARES: list[tuple[object, float, float]] = [
+    # 2 × (4·8 + 8 + 16) = 112 weights of one row each, of 1,024
+    ("row", 1 - 112 / 1024, 0.9),
+    ("column", 1 - 112 / 1024, 0.9),
+    # one of 4 × 4 in each of 12 matrices
+    ({"block": [4, 4]}, 1 - 192 / 1024, 0.82),
+    ({"block": [64, 64]}, 0.0, 0.6),  # every matrix is one block, and none may go
+    # one of two heads
+    ("head", 0.5, 0.51),
+    # layers may go but one
+    ("layer", 0.5, 0.8),
+]
+
+
+@pytest.fixture
+def spec(model: str, dataset: str) -> dict[str, Any]:
+    return {"model": model, "dataset": dataset, "method": "magnitude"}
+
+
+@pytest.mark.parametrize(("granularity", "most", "over"), SHARES)
+def test_a_unit_of_each_must_be_left(
+    api: Api, spec: dict[str, Any], granularity: object, most: float, over: float
+) -> None:
+    pruning = {"pruning": {"granularity": granularity}}
+    if most:
+        accepted = api.submit({**spec, **pruning, "target_sparsity": most})
+        assert accepted.status_code == 202, accepted.text
+        assert accepted.json()["spec"]["pruning"]["granularity"] == granularity
+    refused = api.submit({**spec, **pruning, "target_sparsity": over})
+    assert pointers(refused) == {"/target_sparsity"}, refused.text
+    assert "Lower it to at most" in detail(refused, "/target_sparsity")
+
+
+def test_a_target_below_half_a_unit_removes_nothing(api: Api, spec: dict[str, Any]) -> None:
+    for granularity, count in (("layer", "2 layers"), ("head", "4 heads")):
+        answer = api.submit({**spec, "target_sparsity": 0.1, "pruning": {"granularity": granularity}})
+        assert f"removes none of {count}" in detail(answer, "/target_sparsity")
+
+
+def test_two_of_four_needs_half_and_inputs_in_fours(api: Api, spec: dict[str, Any]) -> None:
+    pruning = {"pruning": {"granularity": "2:4"}}
+    assert api.submit({**spec, **pruning, "target_sparsity": 0.5}).status_code == 202
+
+
+def test_heads_are_in_the_attention_only(api: Api, spec: dict[str, Any]) -> None:
+    pruning = {"granularity": "head", "modules": "dense"}
+    answer = api.submit({**spec, "target_sparsity": 0.5, "pruning": pruning})
+    assert "has no attention heads" in detail(answer, "/pruning/modules")
+    attention = {"granularity": "head", "modules": "attention"}
+    assert api.submit({**spec, "target_sparsity": 0.5, "pruning": attention}).status_code == 202
+
+
+def test_a_method_s_own_granularity_is_filled_in(api: Api, spec: dict[str, Any]) -> None:
+    job = api.submit({**spec, "method": "layerdrop", "target_sparsity": 0.5}).json()
+    assert job["spec"]["pruning"]["granularity"] == "layer"
+    assert job["spec"]["pruning"]["scope"] == "global"
+
+
+def test_frozen_weights_are_taken_where_scores_are_learned(api: Api, spec: dict[str, Any]) -> None:
+    frozen = {"method": "movement", "target_sparsity": 0.9, "pruning": {"freeze_weights": True}}
+    assert api.submit({**spec, **frozen}).json()["spec"]["pruning"]["freeze_weights"] is True

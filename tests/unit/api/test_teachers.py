@@ -1,0 +1,139 @@
+"""Distillation at submit: whom a job may learn from. And jobs that train nothing, which need a head that is there."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tests.unit.api.calling import Api, detail, pointers
+from tests.unit.api.test_tasks import rated, squad, tagged, uploaded
+from tests.unit.api.uploads import CONFIG, VOCABULARY, bert_files, bert_tensors, sentences
+
+
+def with_head(name: str = "classifier.weight", rows: int = 2, layers: int = 2, **config: object) -> dict[str, bytes]:
+    """The files of a BERT with a head of so many outputs."""
+    head = np.zeros((rows, 8), dtype=np.float32)
+    config = {**CONFIG, "num_hidden_layers": layers, **config}
+    return {
+        **bert_files(),
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": save({**bert_tensors(layers), name: head}),
+    }
+
+
+def uri(api: Api, files: dict[str, bytes]) -> str:
+    answer = api.upload_model(files)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["uri"])
+
+
+@pytest.fixture
+def spec(model: str, dataset: str) -> dict[str, Any]:
+    return {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+
+
+UNTRAINED = {
+    "method": "magnitude",
+    "pruning": {"schedule": {"shape": "one_shot"}},
+    "training": {"epochs": 0, "dense_baseline": False},
+}
+
+
+def test_the_job_s_own_model_is_the_teacher_unless_another_is_named(api: Api, spec: dict[str, Any]) -> None:
+    made = api.submit({**spec, "distillation": {}}).json()["spec"]["distillation"]
+    assert made == {"teacher": "self", "alpha": 0.9, "temperature": 2.0, "hidden": 0.0}
+    assert api.submit(spec).json()["spec"]["distillation"] is None
+
+
+def test_another_model_with_a_head_for_these_labels_may_teach(api: Api, spec: dict[str, Any]) -> None:
+    teacher = uri(api, with_head(layers=3, architectures=["BertForSequenceClassification"]))
+    answer = api.submit({**spec, "distillation": {"teacher": teacher, "alpha": 0.5}})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["spec"]["distillation"]["teacher"] == teacher
+    same = uri(api, with_head())
+    assert api.submit({**spec, "distillation": {"teacher": same, "hidden": 1.0}}).status_code == 202
+
+
+def test_a_teacher_s_order_of_the_labels_is_the_job_s(api: Api, spec: dict[str, Any]) -> None:
+    names = {"0": "positive", "1": "negative"}
+    teacher = uri(api, with_head(id2label=names))
+    job = api.submit({**spec, "distillation": {"teacher": teacher}}).json()
+    assert job["spec"]["labels"] == ["positive", "negative"]
+    otherwise = uri(api, with_head(id2label={"0": "negative", "1": "positive"}))
+    answer = api.submit({**spec, "model": otherwise, "distillation": {"teacher": teacher}})
+    assert "number them differently" in detail(answer, "/distillation/teacher")
+
+
+def test_a_teacher_that_cannot_teach_is_refused(api: Api, spec: dict[str, Any]) -> None:
+    other_words = with_head() | {"vocab.txt": "\n".join([*VOCABULARY[:5], "bad", "good", "film"]).encode()}
+    cases = {
+        "no sequence-classification head": (bert_files(), 0.0, "has no text-classification head"),
+        "three labels": (with_head(rows=3), 0.0, "for the 2 labels of this job"),
+        "a head for words": (
+            with_head(architectures=["BertForTokenClassification"]),
+            0.0,
+            "has no text-classification",
+        ),
+        "another vocabulary": (other_words, 0.0, "vocab.txt is another"),
+        "more layers": (with_head(layers=3), 1.0, "number of layers is 3 and the model's 2"),
+    }
+    before = None
+    for what, (files, hidden, words) in cases.items():
+        teacher = uri(api, files)
+        before = api.stored()
+        answer = api.submit({**spec, "distillation": {"teacher": teacher, "hidden": hidden}})
+        assert pointers(answer) == {"/distillation/teacher"}, (what, answer.text)
+        assert words in detail(answer, "/distillation/teacher"), (what, answer.text)
+        assert api.stored() == before
+
+
+def test_teachers_of_another_team_are_unknown(api: Api, spec: dict[str, Any]) -> None:
+    other = api.as_other_team()
+    foreign = uri(other, with_head())
+    answer = api.submit({**spec, "distillation": {"teacher": foreign}})
+    assert "There is no model" in detail(answer, "/distillation/teacher")
+    answer = api.submit({**spec, "distillation": {"teacher": spec["dataset"]}})
+    assert "is a dataset, not a model" in detail(answer, "/distillation/teacher")
+
+
+@pytest.mark.parametrize(
+    ("rows", "head", "outputs"),
+    [
+        (rated(100), "classifier.weight", 1),
+        (tagged(100), "classifier.weight", 2),
+        (squad(100), "qa_outputs.weight", 2),
+    ],
+)
+def test_each_task_has_its_own_head(api: Api, model: str, rows: Any, head: str, outputs: int) -> None:
+    if isinstance(rows, bytes):
+        dataset = api.upload_dataset(train=("train.json", rows)).json()["uri"]
+    else:
+        dataset = uploaded(api, rows)
+    spec = {
+        "model": model,
+        "dataset": dataset,
+        "method": "movement",
+        "target_sparsity": 0.9,
+        "training": {"batch_size": 8},
+    }
+    good, bad = uri(api, with_head(head, outputs)), uri(api, with_head(head, outputs + 1))
+    assert api.submit({**spec, "distillation": {"teacher": good}}).status_code == 202
+    assert "head for" in detail(api.submit({**spec, "distillation": {"teacher": bad}}), "/distillation/teacher")
+
+
+def test_a_job_that_trains_nothing_needs_a_head_that_is_there(api: Api, spec: dict[str, Any]) -> None:
+    answer = api.submit({**spec, **UNTRAINED})
+    assert pointers(answer) == {"/model"}
+    assert "trains nothing" in detail(answer, "/model")
+    answer = api.submit({**spec, **UNTRAINED, "model": uri(api, with_head())})
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert (job["spec"]["total_steps"], job["progress"]["total_steps"]) == (0, 0)
+
+
+def test_few_rows_are_enough_where_nothing_trains(api: Api, spec: dict[str, Any]) -> None:
+    few = api.upload_dataset(train=("t.csv", sentences(20))).json()["uri"]
+    headed = uri(api, with_head())
+    assert api.submit({**spec, **UNTRAINED, "model": headed, "dataset": few}).status_code == 202

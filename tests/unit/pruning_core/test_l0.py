@@ -1,0 +1,159 @@
+"""L0: hard-concrete gates, against closed forms, sampling in NumPy, and autograd through explicit gates."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pruning_core.masking import MaskedWeights
+from pruning_core.methods.l0 import L0, SHUT_BELOW, expected_open
+from tests.unit.pruning_core.toys import (
+    SCHEDULE,
+    TwoLayers,
+    batch,
+    gradient_of,
+    in_shape,
+    initial_weights,
+    loss_with,
+    masked,
+    score_gradient_of,
+    set_random_mask,
+)
+
+#: The paper's constants, written out again: l, r, b.
+L, R, B = -0.1, 1.1, 2 / 3
+
+
+def hard_concrete(u: Tensor, score: Tensor) -> Tensor:
+    """z(u, S) of Louizos 2018, equations 10 and 11, as a graph."""
+    s = torch.sigmoid((torch.log(u) - torch.log(1 - u) + score) / B)
+    return torch.clamp(s * (R - L) + L, 0.0, 1.0)
+
+
+def penalty(score: Tensor) -> Tensor:
+    """E‖z‖₀ / n in its closed form, equation 12."""
+    return torch.sigmoid(score - B * math.log(-L / R)).mean()
+
+
+def weights_with_scores(frozen: bool = False) -> MaskedWeights:
+    """A toy in the middle of the window whose gates are open, shut and in between."""
+    weights = masked(TwoLayers(), L0(), frozen=frozen, step=20)
+    with torch.no_grad():
+        weights.trained_score.copy_(torch.linspace(-4, 4, 56)[torch.randperm(56)])
+    return weights
+
+
+@pytest.mark.parametrize("score", [-5.0, -2.0, 0.0, 1.0, 4.0])
+def test_the_expected_number_of_open_gates_is_what_sampling_counts(score: float) -> None:
+    u = np.random.default_rng(0).uniform(size=400_000)
+    s = 1 / (1 + np.exp(-(np.log(u) - np.log1p(-u) + score) / B))
+    share = float(np.mean(s * (R - L) + L > 0))
+    closed = float(expected_open(torch.tensor(score)))
+    assert closed == pytest.approx(1 / (1 + math.exp(-(score - B * math.log(-L / R)))), rel=1e-5)
+    assert closed == pytest.approx(share, abs=4 * math.sqrt(0.25 / 400_000))
+
+
+def statistics(z: NDArray[np.float64]) -> list[float]:
+    """Mean, spread, and the shares of shut and of open gates."""
+    return [float(z.mean()), float(z.std()), float((z == 0).mean()), float((z == 1).mean())]
+
+
+@pytest.mark.parametrize("score", [-3.0, 0.0, 2.2])
+def test_training_gates_are_distributed_as_hard_concrete(score: float) -> None:
+    rng = np.random.default_rng(1)
+    method = L0()
+    weights = masked(TwoLayers(), method, step=20)
+    with torch.no_grad():
+        weights.trained_score.fill_(score)
+    torch.manual_seed(0)
+    drawn = []
+    for _ in range(500):
+        weights.apply()
+        drawn.append(weights.buffers["gates"].clone())
+    ours = torch.cat(drawn).double().numpy()
+    u = rng.uniform(size=len(ours))
+    theirs = np.clip((R - L) / (1 + np.exp(-(np.log(u) - np.log1p(-u) + score) / B)) + L, 0, 1)
+    for seen, expected in zip(statistics(ours), statistics(theirs), strict=True):
+        assert seen == pytest.approx(expected, abs=0.012)
+    torch.testing.assert_close(
+        torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices]),
+        weights.weight.detach() * weights.buffers["gates"],
+    )
+
+
+def test_shipped_gates_are_the_stretched_sigmoid_and_zero_outside_the_mask() -> None:
+    weights = weights_with_scores()
+    weights.mask.copy_(torch.arange(56) % 2 == 0)
+    weights.apply(training=False)
+    gates = torch.clamp(torch.sigmoid(weights.trained_score.detach()) * (R - L) + L, 0, 1) * weights.mask
+    shipped = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
+    torch.testing.assert_close(shipped, initial_weights() * gates)
+
+
+def test_a_gate_is_open_at_test_time_from_the_shut_score_on() -> None:
+    for score, is_open in ((SHUT_BELOW - 1e-3, False), (SHUT_BELOW + 1e-3, True)):
+        assert (torch.sigmoid(torch.tensor(score)) * (R - L) + L > 0).item() is is_open
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradients_equal_autograd_through_explicit_gates_and_the_penalty(frozen: bool) -> None:
+    lam = 3.0
+    weights = weights_with_scores(frozen)
+    weights.buffers["log_lambda"].fill_(math.log(lam))
+    torch.manual_seed(5)
+    weights.apply()
+    torch.manual_seed(5)
+    u = torch.empty(56).uniform_(1e-6, 1 - 1e-6)
+
+    loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
+    weights.collect_gradients()
+
+    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    z = hard_concrete(u, score)
+    assert 5 < int(((z > 0) & (z < 1)).sum()) < 50, "gates of all three kinds"
+    loss = loss_with(in_shape(weight * z), batch()) + lam * penalty(score)
+    expected = torch.autograd.grad(loss, [weight, score])
+    if frozen:
+        assert weights.weight.grad is None
+    else:
+        torch.testing.assert_close(gradient_of(weights), expected[0], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(score_gradient_of(weights), expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_after_the_window_gates_are_fixed_by_their_scores_and_train_without_penalty() -> None:
+    weights = weights_with_scores()
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.buffers["log_lambda"].fill_(5.0)
+    set_random_mask(weights)
+    loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
+    weights.collect_gradients()
+
+    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    gates = torch.clamp(torch.sigmoid(score) * (R - L) + L, 0, 1) * weights.mask
+    expected = torch.autograd.grad(loss_with(in_shape(weight * gates), batch()), [weight, score])
+    torch.testing.assert_close(gradient_of(weights), expected[0])
+    torch.testing.assert_close(score_gradient_of(weights), expected[1])
+
+
+def test_the_gates_that_stay_are_opened_as_wide_as_they_began_when_the_window_ends() -> None:
+    """A weight that counts as kept must not be multiplied by next to nothing."""
+    weights = weights_with_scores()
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.mask.copy_(weights.trained_score.detach() > -3.9)
+    before = weights.trained_score.detach().clone()
+    weights.method.after_selection()
+    weights.apply(training=False)
+    assert bool((weights.buffers["gates"][weights.mask] > 0.95).all())
+    assert torch.equal(weights.trained_score.detach()[~weights.mask], before[~weights.mask])
+
+
+def test_within_the_window_a_shut_gate_that_stays_is_opened_a_little() -> None:
+    weights = weights_with_scores()
+    weights.mask.fill_(True)
+    before = weights.trained_score.detach().clone()
+    weights.method.after_selection()
+    expected = torch.where(before <= SHUT_BELOW, SHUT_BELOW + 1.0, before)
+    torch.testing.assert_close(weights.trained_score.detach(), expected)

@@ -1,0 +1,152 @@
+"""Penalties that know no target: their gradients and steps in closed form, and the controller that finds their λ."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from pruning_core.methods.learned import LearnedParameters
+from pruning_core.methods.rpp import ReweightedProximal, RppParameters
+from pruning_core.methods.soft_movement import SoftMovement
+from pruning_core.training import Progress
+from tests.tiny import save_tiny_model
+from tests.unit.pruning_core.runs import PRUNABLE, short_run, short_spec
+from tests.unit.pruning_core.toys import (
+    SCHEDULE,
+    TwoLayers,
+    batch,
+    gradient_of,
+    in_shape,
+    initial_weights,
+    loss_with,
+    masked,
+    score_gradient_of,
+    set_random_mask,
+)
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+# --- soft movement -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_soft_penalty_is_lambda_times_the_gradient_of_the_mean_sigmoid(frozen: bool) -> None:
+    lam = 7.0
+    network = TwoLayers()
+    weights = masked(network, SoftMovement(), frozen=frozen, step=20)
+    with torch.no_grad():
+        weights.trained_score.copy_(torch.linspace(-5, 5, 56))
+    weights.buffers["log_lambda"].fill_(math.log(lam))
+    set_random_mask(weights)
+    network(batch()).backward()
+    weights.collect_gradients()
+
+    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    effective = in_shape(weight * (weights.mask.float() + score - score.detach()))
+    loss = loss_with(effective, batch()) + lam * torch.sigmoid(score).mean()
+    expected = torch.autograd.grad(loss, [weight, score])
+    torch.testing.assert_close(score_gradient_of(weights), expected[1])
+    if not frozen:
+        torch.testing.assert_close(gradient_of(weights), expected[0])
+
+
+@pytest.mark.parametrize("step", [SCHEDULE.warmup_steps - 1, SCHEDULE.total_steps - SCHEDULE.cooldown_steps])
+def test_outside_the_window_there_is_no_penalty(step: int) -> None:
+    network = TwoLayers()
+    weights = masked(network, SoftMovement(), step=step)
+    weights.buffers["log_lambda"].fill_(10.0)
+    network(batch()).backward()
+    g = torch.cat([p.grad.flatten() for p in (network.first.weight, network.second.weight) if p.grad is not None])
+    expected = g * initial_weights()
+    weights.collect_gradients()
+    torch.testing.assert_close(score_gradient_of(weights), expected)
+
+
+@pytest.mark.parametrize(("init", "threshold"), [("magnitude", 0.5), ("zeros", 0.1)])
+def test_the_soft_mask_is_the_sigmoid_above_its_threshold(init: str, threshold: float) -> None:
+    method = SoftMovement(LearnedParameters.model_validate({"score_init": init}))
+    weights = masked(TwoLayers(), method, step=20)
+    with torch.no_grad():
+        weights.trained_score.copy_(torch.linspace(-5, 5, 56))
+    assert method.select_softly(0.3)  # the threshold keeps more than that
+    assert torch.equal(weights.mask, torch.sigmoid(torch.linspace(-5, 5, 56)) > threshold)
+
+
+# --- reweighted proximal -------------------------------------------------------------------------------------------
+
+
+def test_the_proximal_step_is_the_argmin_of_the_penalised_quadratic() -> None:
+    """argmin_w ½(w - w₀)² + ληα|w|, by looking at every w of a fine grid."""
+    method = ReweightedProximal(RppParameters(epsilon=0.01))
+    weights = masked(TwoLayers(), method, step=20)
+    start = initial_weights().double()
+    lam, rate = 2.0, 1e-2
+    weights.buffers["log_lambda"].fill_(math.log(lam))
+    method.after_update(rate)
+    grid = torch.linspace(-1, 1, 400_001, dtype=torch.float64)
+    for w0, found in zip(start.tolist(), weights.weight.detach().tolist(), strict=True):
+        cost = 0.5 * (grid - w0) ** 2 + lam * rate / (abs(w0) + 0.01) * grid.abs()
+        assert found == pytest.approx(float(grid[cost.argmin()]), abs=6e-6)
+    assert 5 < int((weights.weight == 0).sum()) < 51
+
+
+def test_zeros_may_come_back_until_the_window_ends() -> None:
+    network, method = TwoLayers(), ReweightedProximal()
+    weights = masked(network, method, step=20)
+    set_random_mask(weights)
+    network(batch()).backward()
+    weights.collect_gradients()
+    assert bool(gradient_of(weights)[~weights.mask].any())
+    weights.gradient.zero_()
+    method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    network(batch()).backward()
+    weights.collect_gradients()
+    assert not bool(gradient_of(weights)[~weights.mask].any())
+
+
+# --- the controller ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Scores of soft movement cannot travel far in so few steps: the exact cut at the window's end does the rest.
+        ("soft_movement", 60, 0.5, 1.0),
+        ("soft_movement", 300, 0.95, 0.12),
+        ("l0", 60, 0.5, 0.05),
+        ("l0", 300, 0.95, 0.05),
+        ("rpp", 60, 0.5, 0.05),
+        ("rpp", 300, 0.95, 0.05),
+    ],
+)
+def test_the_density_follows_its_track_and_ends_exactly(
+    case: tuple[str, int, float, float], model_dir: Path, tmp_path: Path
+) -> None:
+    """Method, steps, sparsity, and what may be left over for the exact cut when the window ends."""
+    method, steps, sparsity, late = case
+    seen: list[Progress] = []
+    spec = short_spec(method, target_sparsity=sparsity, training={"max_steps": steps})
+    result = short_run(model_dir, tmp_path, spec, on_progress=seen.append)
+    track = spec.schedule(96)
+    end = track.total_steps - track.cooldown_steps
+    density = {p.phase_step: p.metrics["density"] for p in seen if "density" in p.metrics}
+    last = max(step for step in density if step < end)
+    assert -0.05 < density[last] - track.density(last) < late
+    assert all(abs(density[step] - (1 - sparsity)) * PRUNABLE < 1 for step in density if step >= end)
+    assert sum(layer.kept for layer in result.layers) == round((1 - sparsity) * PRUNABLE)
+
+
+@pytest.mark.parametrize("method", ["soft_movement", "l0"])
+def test_an_overshooting_penalty_never_cuts_below_the_track(method: str, model_dir: Path, tmp_path: Path) -> None:
+    """A score rate far too high shuts every gate at once; the schedule's best stay open."""
+    seen: list[Progress] = []
+    spec = short_spec(method, training={"max_steps": 60, "score_learning_rate": 2.0})
+    short_run(model_dir, tmp_path, spec, on_progress=seen.append)
+    for progress in seen:
+        if "density" in progress.metrics:
+            assert progress.metrics["density"] * PRUNABLE > progress.density * PRUNABLE - 1

@@ -1,0 +1,78 @@
+"""Iterative magnitude pruning with rewinding: what is remembered, what goes, what comes back."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from pruning_core.methods.rewind import Rewind, RewindParameters
+from pruning_core.schedule import Schedule
+from tests.unit.pruning_core.toys import TwoLayers, batch, initial_weights, masked
+
+
+class Story:
+    """A run of the toy, written down: W and its bias after each step, before any rewinding."""
+
+    def __init__(self, rounds: int, rewind_to: float, total: int = 40) -> None:
+        method = Rewind(RewindParameters(rounds=rounds, rewind_to=rewind_to))
+        plain = Schedule("cubic", total, 4, 12, 0.25)
+        self.schedule = method.plan(plain)
+        network = TwoLayers()
+        self.weights = masked(network, method, schedule=self.schedule)
+        self.biases = [network.first.bias, network.second.bias]
+        self.optimizer = torch.optim.AdamW([self.weights.weight, *self.biases], lr=0.02, weight_decay=0.0)
+        method.attend(self.biases, self.optimizer)
+        self.after = {0: (initial_weights(), network.first.bias.detach().clone())}
+        self.ends = self.schedule.ends()  # type: ignore[attr-defined]  # a Rounds
+        self.masks = [self.weights.mask.clone()]
+        self.remembered_at = min(round(rewind_to * self.ends[0]), self.ends[0] - 1)
+        for step in range(total):
+            network(batch(step)).backward()
+            self.weights.collect_gradients()
+            self.optimizer.step()
+            for bias in self.biases:
+                bias.grad = None
+            self.after[step + 1] = (self.weights.weight.detach().clone(), self.biases[0].detach().clone())
+            method.step = step + 1
+            if step + 1 in self.ends:
+                keep = round(self.schedule.density(step + 1) * 56)
+                order = self.weights.weight.detach().abs().sort(descending=True).indices
+                self.weights.mask.fill_(False)[order[:keep]] = True
+                self.masks.append(self.weights.mask.clone())
+            method.after_selection()
+            self.weights.gradient.zero_()
+            self.weights.apply()
+            if step + 1 in self.ends:
+                self.check_round()
+
+    def check_round(self) -> None:
+        weight, bias = self.after[self.remembered_at]
+        assert torch.equal(self.weights.weight.detach(), torch.where(self.weights.mask, weight, 0.0))
+        assert torch.equal(self.biases[0].detach(), bias)
+        for state in self.optimizer.state.values():
+            assert all(not bool(tensor.any()) for tensor in state.values()), "moments are forgotten"
+
+
+@pytest.mark.parametrize("rewind_to", [0.0, 0.1, 0.5, 0.99])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_after_each_round_kept_weights_are_the_remembered_ones_and_the_others_zero(
+    rounds: int, rewind_to: float
+) -> None:
+    story = Story(rounds, rewind_to)
+    assert len(story.masks) == rounds + 1
+    for before, after in pairwise(story.masks):
+        assert bool((before | ~after).all()), "masks are nested"
+        assert int(after.sum()) < int(before.sum())
+    assert int(story.masks[-1].sum()) == 14
+    assert not bool(story.weights.weight[~story.weights.mask].any()), "what has gone stays gone"
+
+
+def test_each_part_has_a_learning_rate_cycle_of_its_own() -> None:
+    method = Rewind(RewindParameters(rounds=3))
+    method.start(masked(TwoLayers(), Rewind(), schedule=method.plan(Schedule("cubic", 400, 40, 120, 0.1))),
+                 method.plan(Schedule("cubic", 400, 40, 120, 0.1)))  # fmt: skip
+    rates = [method.learning_rate_factor(step) for step in range(400)]
+    for start in range(0, 400, 100):
+        part = rates[start : start + 100]
+        assert part[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+        assert part[10:] == pytest.approx([(100 - i) / 90 for i in range(10, 100)])

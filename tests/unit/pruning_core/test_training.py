@@ -1,0 +1,243 @@
+"""The training loop around the masks: optimizer groups, clipping, precision, divergence, and what is evaluated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from pruning_core import evaluation, prune, training
+from pruning_core.masking import MaskedWeights
+from pruning_core.methods import METHODS
+from pruning_core.pruner import Pruner
+from pruning_core.schedule import Schedule
+from pruning_core.selection import Diverged
+from pruning_core.training import FineTuning, Progress
+from tests.tiny import reviews, save_tiny_model, tiny_model, tiny_tokenizer
+from tests.unit.pruning_core.runs import short_run, short_spec
+from tests.unit.pruning_core.toys import flattened
+
+LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@dataclass
+class Watch:
+    """The phases of a run, looked at before and after each of their steps."""
+
+    before: Callable[[FineTuning, int], None] = lambda phase, step: None
+    after: Callable[[FineTuning, int], None] = lambda phase, step: None
+    phases: list[FineTuning] = field(default_factory=list)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    found = Watch()
+    original = FineTuning.step
+
+    def step(self: FineTuning, number: int) -> Tensor:
+        if self not in found.phases:
+            found.phases.append(self)
+        found.before(self, number)
+        norm = original(self, number)
+        found.after(self, number)
+        return norm
+
+    monkeypatch.setattr(FineTuning, "step", step)
+    return found
+
+
+def weights_of(phase: FineTuning) -> MaskedWeights:
+    assert phase.pruner is not None
+    return phase.pruner.weights
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("method", LEARNERS)
+def test_scores_are_an_optimizer_group_of_their_own_without_decay(
+    method: str, frozen: bool, watch: Watch, model_dir: Path, tmp_path: Path
+) -> None:
+    spec = short_spec(method, pruning={"freeze_weights": frozen}, training={"score_learning_rate": 0.02})
+    short_run(model_dir, tmp_path, spec)
+    [phase] = watch.phases
+    masked, others = weights_of(phase), {id(parameter) for parameter in phase.others}
+    first, scores = phase.optimizer.param_groups
+    assert [id(parameter) for parameter in scores["params"]] == [id(masked.trained_score)]
+    assert {id(parameter) for parameter in first["params"]} == others | (set() if frozen else {id(masked.weight)})
+    assert first["weight_decay"] == scores["weight_decay"] == 0.0
+    assert scores["lr"] / first["lr"] == pytest.approx(0.02 / 1e-3)
+    assert all(id(matrix.parameter) not in others for matrix in masked.matrices)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_scores_and_moments_stay_fp32_under_bf16_autocast(
+    method: str, watch: Watch, model_dir: Path, tmp_path: Path
+) -> None:
+    seen: list[torch.dtype] = []
+
+    def after(phase: FineTuning, step: int) -> None:
+        masked = weights_of(phase)
+        seen.extend(tensor.dtype for tensor in (masked.weight, masked.gradient))
+        seen.extend([masked.score.dtype] if masked.score is not None else [])
+        seen.extend(tensor.dtype for tensor in masked.buffers.values())
+        seen.extend(tensor.dtype for state in phase.optimizer.state.values() for tensor in state.values())
+        seen.extend(parameter.dtype for parameter in phase.model.parameters())
+
+    watch.after = after
+    inside: list[bool] = []
+    model_forward = torch.nn.functional.linear
+    with pytest.MonkeyPatch.context() as patch:
+
+        def linear(x: Tensor, *rest: Tensor | None) -> Tensor:
+            inside.append(torch.is_autocast_enabled("cpu"))
+            return model_forward(x, *rest)  # type: ignore[arg-type]
+
+        patch.setattr(torch.nn.functional, "linear", linear)
+        short_run(model_dir, tmp_path, short_spec(method, training={"precision": "bf16"}))
+    assert set(seen) == {torch.float32}
+    assert any(inside), "bf16 was on"
+
+
+def test_weights_and_scores_are_clipped_apart() -> None:
+    pruner = Pruner(tiny_model(), short_spec("movement"), Schedule("cubic", 100, 10, 30, 0.1))
+    pruner.begin()
+    other = torch.nn.Parameter(torch.zeros(3))
+    other.grad = torch.tensor([0.0, 3.0, 4.0])
+    torch.manual_seed(0)
+    pruner.weights.gradient.normal_()
+    gradient = pruner.weights.gradient.clone()
+    scores = gradient * pruner.weights.weight.detach()
+    norm = pruner.before_optimizer_step([other], max_norm=1.0)
+    together = (gradient.norm() ** 2 + 25).sqrt()
+    torch.testing.assert_close(norm, together)
+    torch.testing.assert_close(pruner.weights.gradient, gradient / together, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(other.grad, torch.tensor([0.0, 3.0, 4.0]) / together, rtol=1e-4, atol=1e-7)
+    assert pruner.weights.trained_score.grad is not None
+    expected = scores / scores.norm().clamp(min=1.0)
+    torch.testing.assert_close(pruner.weights.trained_score.grad, expected, rtol=1e-4, atol=1e-9)
+
+
+def test_frozen_weights_never_move_and_the_head_does(watch: Watch, model_dir: Path, tmp_path: Path) -> None:
+    short_run(model_dir, tmp_path, short_spec(pruning={"freeze_weights": True}))
+    before, after = (load_file(path / "model.safetensors") for path in (model_dir, tmp_path / "model"))
+    for matrix in weights_of(watch.phases[0]).matrices:
+        name = f"bert.{matrix.name}.weight"
+        assert bool(((after[name] == before[name]) | (after[name] == 0)).all())
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_the_dense_baseline_is_fine_tuned_without_masks_from_the_same_numbers(
+    watch: Watch, model_dir: Path, tmp_path: Path
+) -> None:
+    starts: list[dict[str, Tensor]] = []
+
+    def before(phase: FineTuning, step: int) -> None:
+        if step == 0:
+            starts.append({name: p.detach().clone() for name, p in phase.model.named_parameters()})
+
+    watch.before = before
+    short_run(model_dir, tmp_path, short_spec(training={"dense_baseline": True}))
+    dense, pruned = watch.phases
+    assert dense.pruner is None
+    assert all(bool((p != 0).all()) for p in dense.model.parameters() if p.dim() == 2 and p.requires_grad)
+    assert all(torch.equal(tensor, starts[1][name]) for name, tensor in starts[0].items())
+    assert sum(weights_of(pruned).kept()) == 1638
+
+
+def test_every_point_of_the_curve_is_judged_with_the_mask_of_the_moment(
+    watch: Watch, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Tensor] = []
+    expected: list[Tensor] = []
+    original = evaluation.evaluate
+
+    def evaluate(model: PreTrainedModel, *args: object, **kwargs: object) -> dict[str, float]:
+        masked = weights_of(watch.phases[0])
+        judged.append(flattened([matrix.parameter.detach().clone() for matrix in masked.matrices]))
+        expected.append(masked.weight.detach() * masked.mask)
+        return original(model, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "evaluate", evaluate)
+    seen: list[Progress] = []
+    short_run(model_dir, tmp_path, short_spec(training={"epochs": 6}), on_progress=seen.append)
+    assert len(judged) >= 6
+    assert len({int((point != 0).sum()) for point in judged}) >= 4, "the mask changes from point to point"
+    for ours, theirs in zip(judged, expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("method", ["movement", "magnitude"])
+def test_a_model_that_computes_no_numbers_is_called_diverged(method: str, model_dir: Path, tmp_path: Path) -> None:
+    broken = save_tiny_model(tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    tensors["classifier.weight"].fill_(torch.nan)
+    save_file(tensors, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(Diverged, match=r"Lower training\.learning_rate"):
+        short_run(broken, tmp_path / "out", short_spec(method))
+
+
+@pytest.mark.parametrize("method", ["movement", "magnitude"])
+def test_a_run_that_diverges_between_two_points_of_the_curve_is_called_diverged(
+    method: str, watch: Watch, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Selection meets the NaN before the loss is looked at."""
+    monkeypatch.setattr(training, "LOSS_POINTS", 1)
+
+    def before(phase: FineTuning, step: int) -> None:
+        if step == 10:
+            phase.model.get_parameter("classifier.weight").data.fill_(torch.nan)
+
+    watch.before = before
+    with pytest.raises(Diverged, match="Lower"):
+        short_run(model_dir, tmp_path, short_spec(method))
+
+
+def test_steps_beyond_and_below_an_epoch_are_taken_as_told(watch: Watch, model_dir: Path, tmp_path: Path) -> None:
+    for steps in (3, 11, 50):  # of 12 in an epoch
+        watch.phases.clear()
+        one_shot = {"schedule": {"shape": "one_shot", "warmup": 0.5}}
+        seen: list[Progress] = []
+        spec = short_spec("magnitude", pruning=one_shot, training={"max_steps": steps})
+        short_run(model_dir, tmp_path / str(steps), spec, on_progress=seen.append)
+        assert [progress.step for progress in seen] == list(range(1, steps + 1))
+        assert {"train/loss", "eval/accuracy"} <= set(seen[-1].metrics)
+
+
+def test_shared_layers_are_pruned_once_and_learn_from_every_use(tmp_path: Path) -> None:
+    """ALBERT uses one layer's matrices in all its layers."""
+    model_dir = save_tiny_model(tmp_path / "albert", "albert")
+    training = {"max_steps": 150, "batch_size": 16, "learning_rate": 3e-3}
+    result = prune(model_dir, reviews(480), short_spec("movement", target_sparsity=0.8, training=training),
+                   tmp_path / "out", evaluation=reviews(100, seed=1))  # fmt: skip
+    assert len(result.layers) == 6
+    assert sum(layer.kept for layer in result.layers) == round(0.2 * sum(layer.total for layer in result.layers))
+    assert result.evaluation["accuracy"] > 0.8
+
+
+@pytest.fixture(scope="module")
+def pretrained(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder that knows its words, without a head: what fine-pruning starts from."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    training = {"max_steps": 300, "batch_size": 16, "learning_rate": 3e-3}
+    prune(model_dir, reviews(960), short_spec("magnitude", target_sparsity=0.01, training=training), folder)
+    AutoModelForSequenceClassification.from_pretrained(folder / "model").bert.save_pretrained(folder / "base")
+    tiny_tokenizer().save_pretrained(folder / "base")
+    return folder / "base"
+
+
+@pytest.mark.parametrize("method", ["movement", "magnitude", "soft_movement", "l0", "taylor", "platon"])
+def test_a_short_job_ends_above_the_majority_class(method: str, pretrained: Path, tmp_path: Path) -> None:
+    """One epoch of sixty steps: the textbook recipe collapses here (METHODS.md, lesson 2)."""
+    training = {"max_steps": None, "epochs": 1, "batch_size": 16, "learning_rate": 3e-3}
+    spec = short_spec(method, training=training)
+    result = prune(pretrained, reviews(960, seed=2), spec, tmp_path, evaluation=reviews(200, seed=1))
+    assert result.report["data"]["steps"] == 60  # type: ignore[index]  # the report is JSON data
+    assert result.evaluation["accuracy"] > 0.7, "the majority class has half"

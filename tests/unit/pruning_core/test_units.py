@@ -1,0 +1,154 @@
+"""Units of several weights: what belongs to which, against naive loops; and which units stay."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pruning_core.granularity import Block, Granularity
+from pruning_core.grouped import select_units
+from pruning_core.masking import MaskedWeights
+from pruning_core.methods.magnitude import Magnitude
+from pruning_core.prunable import Matrix, NothingToPrune, prunable_matrices
+from pruning_core.units import Units
+from tests.tiny import tiny_model
+
+#: Which unit of its matrix (or layer) the weight of output i and input j belongs to.
+UnitOf = Callable[[Matrix, int, int], object]
+
+
+def head_of(matrix: Matrix, i: int, j: int) -> object:
+    """The head whose Q, K or V row, or whose output column, this is; GPT-2's `c_attn` holds all three."""
+    assert matrix.heads is not None
+    side = i if matrix.heads.axis == "out" else j
+    return matrix.layer, side % (matrix.heads.count * matrix.heads.size) // matrix.heads.size
+
+
+CUTS: dict[str, tuple[Granularity, UnitOf]] = {
+    "row": ("row", lambda matrix, i, j: (matrix.name, i)),
+    "column": ("column", lambda matrix, i, j: (matrix.name, j)),
+    "block": (Block(block=(8, 16)), lambda matrix, i, j: (matrix.name, i // 8, j // 16)),
+    "ragged block": (Block(block=(7, 5)), lambda matrix, i, j: (matrix.name, i // 7, j // 5)),
+    "one block": (Block(block=(4096, 4096)), lambda matrix, i, j: matrix.name),
+    "head": ("head", head_of),
+    "layer": ("layer", lambda matrix, i, j: matrix.layer),
+}
+every_cut = pytest.mark.parametrize("cut", CUTS)
+every_storage = pytest.mark.parametrize("model_type", ["bert", "gpt2", "t5"])
+
+
+def cut_up(model_type: str, cut: str) -> tuple[MaskedWeights, Units, UnitOf]:
+    granularity, unit_of = CUTS[cut]
+    matrices = [m for m in prunable_matrices(tiny_model(model_type)) if cut != "head" or m.heads is not None]
+    weights = MaskedWeights(matrices, Magnitude())
+    return weights, Units(granularity, weights), unit_of
+
+
+def naive(weights: MaskedWeights, unit_of: UnitOf) -> list[object]:
+    """The unit of each weight, in the flat tensors' order."""
+    found: list[object] = []
+    for matrix in weights.matrices:
+        rows, columns = matrix.parameter.shape
+        for r in range(rows):
+            found += [unit_of(matrix, c, r) if matrix.transposed else unit_of(matrix, r, c) for c in range(columns)]
+    return found
+
+
+@every_storage
+@every_cut
+def test_sums_and_spreads_equal_a_loop_over_all_weights(model_type: str, cut: str) -> None:
+    weights, units, unit_of = cut_up(model_type, cut)
+    of_weight = naive(weights, unit_of)
+    values = torch.rand(len(weights), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    sums: dict[object, float] = {}
+    counts: dict[object, int] = {}
+    for unit, value in zip(of_weight, values.tolist(), strict=True):
+        sums[unit] = sums.get(unit, 0.0) + value
+        counts[unit] = counts.get(unit, 0) + 1
+    assert len(units) == len(sums)
+
+    # spread each unit's number: equal numbers must be the same weights as in the loop
+    numbers = torch.empty(len(weights), dtype=torch.int64)
+    units.spread(torch.arange(len(units)), out=numbers)
+    number_of = dict(zip(of_weight, numbers.tolist(), strict=True))
+    assert [number_of[unit] for unit in of_weight] == numbers.tolist()
+    assert len(set(number_of.values())) == len(units)
+
+    found, sizes = units.sum(values), units.sizes
+    for unit, number in number_of.items():
+        assert float(found[number]) == pytest.approx(sums[unit], rel=1e-9)
+        assert int(sizes[number]) == counts[unit]
+
+
+@every_storage
+@every_cut
+def test_families_are_matrices_or_layers_and_hold_every_unit_once(model_type: str, cut: str) -> None:
+    weights, units, _ = cut_up(model_type, cut)
+    assert sorted(torch.cat(units.families).tolist()) == list(range(len(units)))
+    expected = {"head": 2, "layer": 1}.get(cut, len(weights.matrices))
+    assert len(units.families) == expected
+    assert units.protected is (cut != "layer")
+
+
+class FakeUnits(Units):
+    """Units of given sizes, without matrices."""
+
+    def __init__(self, sizes: list[int], families: list[list[int]], *, protected: bool) -> None:
+        self.sizes = torch.tensor(sizes, dtype=torch.float32)
+        self.families = [torch.tensor(family) for family in families]
+        self.protected = protected
+        self._count = len(sizes)
+
+
+@st.composite
+def ranked_units(draw: st.DrawFn) -> tuple[FakeUnits, Tensor]:
+    families = draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    count = sum(families)
+    sizes = draw(st.lists(st.integers(1, 30), min_size=count, max_size=count))
+    numbers = list(range(count))
+    members = [[numbers.pop(0) for _ in range(size)] for size in families]
+    ranks = draw(st.lists(st.sampled_from([0.0, 1.0, -1.0, 2.5, 7.0]), min_size=count, max_size=count))
+    return FakeUnits(sizes, members, protected=draw(st.booleans())), torch.tensor(ranks)
+
+
+@given(case=ranked_units(), density=st.floats(0.01, 0.99), local=st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_the_highest_units_stay_and_the_count_is_as_near_as_whole_units_allow(
+    case: tuple[FakeUnits, Tensor], density: float, local: bool
+) -> None:
+    units, ranks = case
+    kept = select_units(ranks, units, density, local=local)
+    sizes = units.sizes.tolist()
+    for group in units.families if local else [torch.arange(len(units))]:
+        members = group.tolist()
+        target = density * sum(sizes[u] for u in members)
+        chosen = [u for u in members if kept[u]]
+        assert chosen, "nothing ends empty"
+        count = sum(sizes[u] for u in chosen)
+        assert abs(count - target) <= max(sizes[u] for u in members)
+        if len(chosen) > 1:
+            assert abs(count - target) <= max(sizes[u] for u in members) / 2 + 1e-6
+        if local or not units.protected:  # no unit stays while a better one goes
+            gone = [u for u in members if not kept[u]]
+            assert not gone or min(float(ranks[u]) for u in chosen) >= max(float(ranks[u]) for u in gone)
+    assert torch.equal(kept, select_units(ranks, units, density, local=local))
+
+
+def test_one_unit_of_each_matrix_stays_where_there_is_room_for_it() -> None:
+    units = FakeUnits([10] * 8, [[0, 1, 2, 3], [4, 5, 6, 7]], protected=True)
+    ranks = torch.tensor([9.0, 8.0, 7.0, 6.0, 1.0, 3.0, 2.0, 0.0])
+    assert select_units(ranks, units, 0.5, local=False).nonzero().flatten().tolist() == [0, 1, 2, 5]
+    units.protected = False
+    assert select_units(ranks, units, 0.5, local=False).nonzero().flatten().tolist() == [0, 1, 2, 3]
+
+
+def test_heads_are_refused_where_a_matrix_has_none_and_layers_where_there_is_one() -> None:
+    weights = MaskedWeights(prunable_matrices(tiny_model()), Magnitude())
+    with pytest.raises(NothingToPrune, match="no attention heads"):
+        Units("head", weights)
+    shared = MaskedWeights(prunable_matrices(tiny_model("albert")), Magnitude())
+    with pytest.raises(NothingToPrune, match="several layers"):
+        Units("layer", shared)
