@@ -33,7 +33,7 @@ demo: install ## Prune a real model through the service, from nothing (about 6 m
 	@$(BIN)/python -m examples.demo
 
 test: install ## Run the whole test suite
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 check: install ## Format, lint, types, import rules, docs: green before every commit
 	@$(BIN)/ruff format --check .

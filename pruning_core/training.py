@@ -213,11 +213,16 @@ class FineTuning:
         return self._batches[1][position * accumulation : (position + 1) * accumulation]
 
     def _rate(self, step: int) -> float:
-        """Learning rates rise in the first tenth of the steps and fall to zero after the last, all groups alike."""
+        """Learning rates rise in the first tenth of the steps and fall to zero in the cool-down, all groups alike.
+
+        What is cut late needs as much learning to make up for as what is cut early. On the movie reviews at 3 % density
+        a rate that falls from its peak on costs a point of accuracy.
+        """
         if self.pruner and (factor := self.pruner.weights.method.learning_rate_factor(step)) is not None:
             return factor
         rise = max(1, round(LEARNING_RATE_WARMUP * self.steps))
-        return min((step + 1) / rise, (self.steps - step) / max(1, self.steps - rise))
+        fall = max(rise, round(self._m.spec.pruning.schedule.cooldown * self.steps))
+        return min((step + 1) / rise, 1.0, (self.steps - step) / fall)
 
     def _report(self, step: int, norm: Tensor) -> None:
         """Progress after every step, with points of the curves where they are due."""

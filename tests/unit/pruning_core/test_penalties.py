@@ -119,7 +119,7 @@ def test_zeros_may_come_back_until_the_window_ends() -> None:
         ("soft_movement", 60, 0.5, 1.0),
         ("soft_movement", 300, 0.95, 0.12),
         ("l0", 60, 0.5, 0.05),
-        ("l0", 300, 0.95, 0.05),
+        ("l0", 300, 0.95, 0.08),
         ("rpp", 60, 0.5, 0.05),
         ("rpp", 300, 0.95, 0.05),
     ],
