@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pruning_core.evaluation import evaluate
-from pruning_core.loading import in_the_models_order, load_model, load_tokenizer
+from pruning_core.loading import in_the_models_order, load_model, load_tokenizer, width_of
 from pruning_core.precision import best_device, uses_bf16
 from pruning_core.report import lineage
 from pruning_core.spec import PruningSpec
@@ -53,7 +53,7 @@ def fine_tune_dense(
     task, tokenizer = task_of(spec.task, labels), load_tokenizer(model_dir)
     length = spec.training.max_length
     learnt, judged = task.encode(train, tokenizer, length), task.encode(evaluation, tokenizer, length)
-    resolved, device = spec.resolved(len(learnt)), best_device()
+    resolved, device = spec.resolved(len(learnt), width_of(model_dir)), best_device()
     bf16 = uses_bf16(spec.training.precision, device)
     steps = resolved.total_steps(len(learnt))
     material = Material(task, tokenizer, learnt, judged, resolved, bf16, lambda progress: None, steps)

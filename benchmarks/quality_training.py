@@ -17,6 +17,7 @@ from benchmarks.dense import fine_tune_dense
 from benchmarks.quality_runs import COMPARED, Run
 from benchmarks.tables import read_csv, read_squad
 from pruning_core.checkpoint import Checkpointing
+from pruning_core.loading import width_of
 from pruning_core.run import prune
 from pruning_core.training import Progress
 
@@ -62,7 +63,7 @@ def read_record(run: Run, place: Place) -> Record | None:
     wanted = {
         "spec": spec.model_dump(mode="json"),
         # Defaults that have changed since show here.
-        "resolved": spec.resolved(record["train_items"]).model_dump(mode="json"),
+        "resolved": spec.resolved(record["train_items"], width_of(place.model)).model_dump(mode="json"),
         "start": run.start,
         "dense": dense_of(run),
     }

@@ -95,7 +95,7 @@ class Setting:
                 "training": {"max_steps": round(self.rounds / 0.06), "batch_size": BATCH, "max_length": TOKENS},
             }
         )
-        return spec.resolved(_ITEMS)
+        return spec.resolved(_ITEMS, 384)
 
     def material(self, spec: PruningSpec) -> Material:
         """What `FineTuning` is made of."""

@@ -141,6 +141,15 @@ SERVED = tuple(name for name, architecture in ARCHITECTURES.items() if architect
 _POSITION_BIASES = "relative_attention_bias"
 
 
+def width(config: Mapping[str, object]) -> int:
+    """Size of the hidden states, by whichever name the family gives it; BERT-base's where a config does not say."""
+    for name in ("hidden_size", "d_model", "n_embd", "dim"):
+        size = config.get(name)
+        if isinstance(size, int) and not isinstance(size, bool) and size > 0:
+            return size
+    return 768
+
+
 def max_tokens(config: Mapping[str, object]) -> int | None:
     """Longest input the model has positions for, or None where positions are relative without a table."""
     architecture = ARCHITECTURES.get(str(config.get("model_type")))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from pruning_core.architectures import width
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Label, Task
@@ -19,6 +20,12 @@ _NEW = re.compile(r"pooler|classifier|qa_outputs|classification_head|\bscore\b")
 
 class ModelError(ValueError):
     """The model directory cannot be used: its weights do not belong to its config."""
+
+
+def width_of(directory: Path) -> int:
+    """Size of a model's hidden states."""
+    config: dict[str, object] = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    return width(config)
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:

@@ -16,7 +16,7 @@ from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, 
 from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
-from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer
+from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
 from pruning_core.precision import best_device, uses_bf16
 from pruning_core.pruner import Pruner
 from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
@@ -171,7 +171,7 @@ class _Run:
         self.train: EncodedSplit = self.task.encode(train, self.tokenizer, length)
         self.evaluation: EncodedSplit = self.task.encode(evaluation, self.tokenizer, length)
         self.schedule = spec.schedule(len(self.train))
-        self.spec = spec.resolved(len(self.train))
+        self.spec = spec.resolved(len(self.train), width_of(model_dir))
         self.device = best_device()
         self.bf16 = uses_bf16(spec.training.precision, self.device)
         self.steps = self.spec.total_steps(len(self.train))

@@ -14,15 +14,22 @@ from pruning_core.schedule import Schedule, ScheduleError, Shape
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
-#: AdamW's peak rate for the weights by the number of steps: the paper's 3e-5 suits runs of ten thousand, and short
-#: ones need more. Between the two bounds it falls with the root of the steps.
-_LEARNING_RATE, _AT_STEPS = 1e-4, 1000
-_LOWEST_RATE, _HIGHEST_RATE = 3e-5, 3e-4
+#: AdamW's peak rate for the weights, where hidden states have this width and the run up to so many steps.
+_LEARNING_RATE, _AT_WIDTH, _UP_TO_STEPS = 3e-4, 384, 1000
+_LOWEST_RATE, _HIGHEST_RATE = 3e-5, 1e-3
 
 
-def default_learning_rate(total_steps: int) -> float:
-    """AdamW's peak learning rate for a run of so many optimizer steps."""
-    rate = _LEARNING_RATE * math.sqrt(_AT_STEPS / max(1, total_steps))
+def default_learning_rate(total_steps: int, width: int) -> float:
+    """AdamW's peak learning rate: wider models and longer runs take less.
+
+    It falls with the width, and with the root of the steps beyond a thousand. For BERT-base and the ten thousands of
+    steps of the paper this is the paper's 3e-5.
+
+    Args:
+        total_steps: optimizer steps of the run.
+        width: size of the model's hidden states.
+    """
+    rate = _LEARNING_RATE * _AT_WIDTH / width * math.sqrt(_UP_TO_STEPS / max(_UP_TO_STEPS, total_steps))
     return float(f"{min(_HIGHEST_RATE, max(_LOWEST_RATE, rate)):.2g}")
 
 
@@ -88,7 +95,10 @@ class Training(Part):
     batch_size: int = Field(default=32, ge=1, le=4096, description="Examples per forward pass.")
     gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
     learning_rate: float | None = Field(
-        default=None, gt=0.0, le=1.0, description="AdamW's peak learning rate for the weights; default by the steps."
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="AdamW's peak learning rate for the weights; default by model and steps.",
     )
     score_learning_rate: float | None = Field(
         default=None, gt=0.0, le=100.0, description="Adam's peak learning rate for the scores; default by method."
@@ -201,15 +211,16 @@ class PruningSpec(Part):
         """Whether the run has any optimizer step."""
         return self.training.epochs > 0 if self.training.max_steps is None else self.training.max_steps > 0
 
-    def resolved(self, train_rows: int) -> Self:
+    def resolved(self, train_rows: int, width: int) -> Self:
         """The same run with every default written out, so that a record of it stays true when defaults change.
 
         Args:
             train_rows: items to learn from; learning rates depend on the number of steps.
+            width: size of the model's hidden states, as `architectures.width` finds it; so do they on this.
         """
         steps = self.total_steps(train_rows)
         parameters = self.method_parameters()
-        rates = {"learning_rate": self.training.learning_rate or default_learning_rate(steps)}
+        rates = {"learning_rate": self.training.learning_rate or default_learning_rate(steps, width)}
         method = METHODS[self.method]
         if method.learns_scores and self.training.score_learning_rate is None:
             rates["score_learning_rate"] = method(parameters).default_score_learning_rate(steps)

@@ -16,6 +16,7 @@ from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
 from api.problems import Invalid
+from pruning_core.architectures import width
 from store import Dataset, JsonObject, Model, ReadSession
 
 
@@ -76,7 +77,7 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
-    whole = spec.resolved(data.train_rows).model_copy(
+    whole = spec.resolved(data.train_rows, width(model.config)).model_copy(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )
     return Resolved(

@@ -163,12 +163,13 @@ def test_a_run_is_done_again_when_its_settings_have_changed(
     change: Callable[[pytest.MonkeyPatch, Path], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run, place = Run("taylor", 0.1), Place(tmp_path, tmp_path, None, tmp_path, tmp_path)
+    (tmp_path / "config.json").write_text('{"hidden_size": 384}')
     spec = run.spec()
     made: dict[str, Any] = {
         "spec": spec.model_dump(mode="json"),
-        "resolved": spec.resolved(6000).model_dump(mode="json"),
+        "resolved": spec.resolved(6000, 384).model_dump(mode="json"),
     }
-    made |= {"resolved": spec.resolved(6000).model_dump(mode="json"), "train_items": 6000}
+    made |= {"resolved": spec.resolved(6000, 384).model_dump(mode="json"), "train_items": 6000}
     made |= {"start": "pretrained", "dense": None}
     quality_training.write_record(place.file(run), made)
     assert read_record(run, place) == made

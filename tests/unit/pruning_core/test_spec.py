@@ -43,30 +43,41 @@ def test_a_bad_spec_is_refused_with_the_remedy(change: dict[str, object], words:
 
 
 def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
-    plain = PruningSpec(method="movement", target_sparsity=0.9).resolved(6000)
-    assert plain.training.learning_rate == default_learning_rate(6 * 188)
+    plain = PruningSpec(method="movement", target_sparsity=0.9).resolved(6000, 384)
+    assert plain.training.learning_rate == default_learning_rate(6 * 188, 384)
     assert plain.training.score_learning_rate is not None
     assert (plain.pruning.scope, plain.pruning.granularity) == ("global", "element")
     assert plain.pruning.params == {"score_init": "magnitude"}
     paper = {"pruning": {"params": {"score_init": "zeros"}}, "training": {"learning_rate": 3e-5}}
-    given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved(6000)
+    given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved(6000, 384)
     assert (given.training.learning_rate, given.training.score_learning_rate) == (3e-5, 1e-2)
     magnitude = PruningSpec(method="magnitude", target_sparsity=0.9)
-    assert magnitude.resolved(6000).training.score_learning_rate is None
-    assert given.resolved(6000) == given
+    assert magnitude.resolved(6000, 384).training.score_learning_rate is None
+    assert given.resolved(6000, 384) == given
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_resolved_spec_is_a_valid_spec_that_resolves_to_itself(method: str) -> None:
-    resolved = short_spec(method).resolved(96)
+    resolved = short_spec(method).resolved(96, 384)
     again = PruningSpec.model_validate_json(resolved.model_dump_json())
     assert again == resolved
-    assert again.resolved(96) == resolved
+    assert again.resolved(96, 384) == resolved
     assert again.schedule(96) == short_spec(method).schedule(96)
 
 
-def test_the_default_learning_rate_falls_with_the_root_of_the_steps_between_two_bounds() -> None:
-    assert [default_learning_rate(steps) for steps in (0, 60, 1000, 4000, 10**6)] == [3e-4, 3e-4, 1e-4, 5e-5, 3e-5]
+def test_the_default_learning_rate_falls_with_the_root_of_the_steps_beyond_a_thousand() -> None:
+    assert [default_learning_rate(steps, 384) for steps in (0, 60, 1000, 4000, 10**6)] == [
+        3e-4,
+        3e-4,
+        3e-4,
+        1.5e-4,
+        3e-5,
+    ]
+
+
+def test_the_default_learning_rate_falls_with_the_width_between_two_bounds() -> None:
+    assert [default_learning_rate(1000, width) for width in (32, 192, 768, 8192)] == [1e-3, 6e-4, 1.5e-4, 3e-5]
+    assert default_learning_rate(25_000, 768) == 3e-5, "the paper's, for BERT-base"
 
 
 @pytest.mark.parametrize(
