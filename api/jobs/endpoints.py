@@ -25,6 +25,7 @@ from api.jobs.schemas import (
     metrics_view,
 )
 from api.jobs.spec import JobSpec
+from api.jobs.validation import ValidationView, validation_view
 from api.paging import Cursor, Limit, Listing, listing
 from api.problems import Missing
 from store import JobStatus, events_after, get_artifact, get_job, list_artifacts, list_jobs, metrics_of
@@ -64,6 +65,17 @@ def post(
     job = service.submit(here, caller, body, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_view(job)
+
+
+@router.post(
+    ":validate",
+    openapi_extra=_SPEC,
+    responses=problems_of(400, 413, 415, 422),
+    summary="Check a spec without submitting",
+)
+def validate(here: Here, caller: Reader, body: JsonBody) -> ValidationView:
+    """The same checks as a submit, and no job: the resolved spec, its steps, schedule, memory and warnings."""
+    return validation_view(service.validate(here, caller, body))
 
 
 @router.get("", responses=problems_of(422), summary="List jobs")

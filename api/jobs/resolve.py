@@ -33,6 +33,7 @@ class Resolved:
         dataset: the uploaded dataset.
         reported_steps: all steps that progress counts, the dense baseline's among them.
         warnings: advice.
+        train_rows: rows that a run learns from.
     """
 
     spec: JobSpec
@@ -41,6 +42,7 @@ class Resolved:
     dataset: Dataset
     reported_steps: int
     warnings: list[str]
+    train_rows: int
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
         dataset,
         steps * (1 + spec.training.dense_baseline),
         findings.warnings,
+        data.train_rows,
     )
 
 

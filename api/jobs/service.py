@@ -39,6 +39,16 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
     return submitted.job
 
 
+def validate(here: Services, caller: Principal, body: Body) -> Resolved:
+    """Check a spec whole, as `submit` does, and store nothing.
+
+    Raises:
+        Invalid: The spec is wrong.
+    """
+    with here.database.read() as session:
+        return resolve(session, caller.team_id, body.document)
+
+
 def _new_job(resolved: Resolved) -> NewJob:
     spec = resolved.spec
     return NewJob(

@@ -70,6 +70,10 @@ class Method(ABC):
         """Adam's peak learning rate for the scores when the spec names none."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
+    def numbers_per_weight(self) -> int:
+        """How many numbers the method keeps for each prunable weight, besides a score and what optimizers keep."""
+        return 0
+
     def plan(self, schedule: Schedule) -> Schedule:
         """The schedule of a run, from the one that the spec describes; most methods take it as it is."""
         return schedule

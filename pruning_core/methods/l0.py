@@ -51,6 +51,10 @@ class L0(LearnedScores):
         if self.score_init == "magnitude":
             score.add_(weight.abs() / weight.std().clamp(min=1e-12)).sub_(1.0)
 
+    def numbers_per_weight(self) -> int:
+        """The gate."""
+        return 1
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin with open gates and no penalty."""
         super().start(weights, schedule)

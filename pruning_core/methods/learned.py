@@ -41,7 +41,7 @@ class LearnedScores(Method):
     #: weights of a matrix have a root mean square of 1.
     TRAVEL: ClassVar[float] = 4.0
     #: Most that one step may move such a score: more, and short runs collapse.
-    FASTEST: ClassVar[float] = 0.025
+    FASTEST: ClassVar[float] = 0.01
 
     @property
     def score_init(self) -> ScoreInit:

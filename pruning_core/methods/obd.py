@@ -36,6 +36,10 @@ class OptimalBrainDamage(Method):
     Parameters: ClassVar[type[MethodParameters]] = ObdParameters
     order: ClassVar[int] = 2
 
+    def numbers_per_weight(self) -> int:
+        """The diagonal."""
+        return 1
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Take a buffer for the diagonal."""
         super().start(weights, schedule)

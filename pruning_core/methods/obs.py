@@ -42,6 +42,10 @@ class OptimalBrainSurgeon(Method):
     order: ClassVar[int] = 2
     granularities: ClassVar[tuple[str, ...]] = ("element",)
 
+    def numbers_per_weight(self) -> int:
+        """Its row of the inverse Fisher block."""
+        return cast(ObsParameters, self.parameters).block_size
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Take the inverse Fisher blocks, [blocks, b, b]; the last one is filled up with weights that are not there."""
         super().start(weights, schedule)

@@ -39,6 +39,10 @@ class Platon(Method):
     Parameters: ClassVar[type[MethodParameters]] = PlatonParameters
     order: ClassVar[int] = 1
 
+    def numbers_per_weight(self) -> int:
+        """Two averages."""
+        return 2
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Take two buffers."""
         super().start(weights, schedule)

@@ -80,6 +80,10 @@ class Rewind(Magnitude):
         last = schedule.total_steps - round(schedule.total_steps * rounds / (rounds + 1))
         return Rounds(schedule.shape, schedule.total_steps, part, last, schedule.final_density, rounds)
 
+    def numbers_per_weight(self) -> int:
+        """Where it is rewound to."""
+        return 1
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Work out when to remember and when to rewind."""
         super().start(weights, schedule)

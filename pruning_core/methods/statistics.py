@@ -29,6 +29,10 @@ class GradientStatistic(Method):
     Parameters: ClassVar[type[MethodParameters]] = AverageParameters
     order: ClassVar[int] = 1
 
+    def numbers_per_weight(self) -> int:
+        """The average."""
+        return 1
+
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Take a buffer for the average. Until the first gradient, |W| ranks."""
         super().start(weights, schedule)

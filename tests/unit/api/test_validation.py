@@ -1,0 +1,71 @@
+"""POST /v1/jobs:validate: the same checks as a submit, and no job."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.api.calling import Api
+
+SPEC = {"method": "movement", "target_sparsity": 0.9}
+
+
+def validated(api: Api, model: str, dataset: str, **more: Any) -> dict[str, Any]:
+    answer = api.call("POST", "/v1/jobs:validate", json={"model": model, "dataset": dataset, **SPEC, **more})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_what_is_validated_is_what_a_submit_would_store(api: Api, model: str, dataset: str) -> None:
+    found = validated(api, model, dataset)
+    assert api.get("/v1/jobs").json()["data"] == []
+    job = api.submit({"model": model, "dataset": dataset, **SPEC}).json()
+    assert found["spec"] == job["spec"]
+    assert found["total_steps"] == job["progress"]["total_steps"]
+    assert found["warnings"] == job["warnings"]
+
+
+def test_the_schedule_is_in_the_runs_own_steps(api: Api, model: str, dataset: str) -> None:
+    schedule = validated(api, model, dataset)["schedule"]
+    assert (schedule["total_steps"], schedule["warmup_steps"], schedule["cooldown_steps"]) == (78, 8, 23)
+    assert schedule["density"][0] == [0, 1.0]
+    assert schedule["density"][-1] == [78, 0.1]
+    middle = dict(map(tuple, schedule["density"]))[39]
+    assert middle == pytest.approx(0.1 + 0.9 * (1 - (39 - 8) / (78 - 8 - 23)) ** 3)
+
+
+def test_memory_grows_by_what_a_method_keeps(api: Api, model: str, dataset: str) -> None:
+    held = {
+        method: validated(api, model, dataset, method=method)["memory"]
+        for method in ("magnitude", "taylor", "platon", "movement", "l0")
+    }
+    assert len({memory["model"] for memory in held.values()}) == 1
+    extra = {name: memory["training"] - held["magnitude"]["training"] for name, memory in held.items()}
+    per_weight = extra["taylor"] // 4
+    assert per_weight > 0
+    assert {name: bytes_ // per_weight for name, bytes_ in extra.items()} == {
+        "magnitude": 0,
+        "taylor": 4,
+        "platon": 8,
+        "movement": 16,
+        "l0": 20,
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [("movement", 0.2, "'magnitude' is usually better"), ("magnitude", 0.95, "'movement'"), ("movement", 0.9, None)],
+)
+def test_a_method_outside_its_regime_is_advised_against(
+    api: Api, model: str, dataset: str, case: tuple[str, float, str | None]
+) -> None:
+    method, sparsity, words = case
+    warnings = " ".join(validated(api, model, dataset, method=method, target_sparsity=sparsity)["warnings"])
+    assert (words in warnings) if words else ("density" not in warnings)
+
+
+def test_a_wrong_spec_is_refused_as_at_submit(api: Api, model: str, dataset: str) -> None:
+    wrong = {"model": model, "dataset": dataset, **SPEC, "method": "magic"}
+    answer, submitted = api.call("POST", "/v1/jobs:validate", json=wrong), api.submit(wrong)
+    assert answer.status_code == submitted.status_code == 422
+    assert answer.json()["errors"] == submitted.json()["errors"]
