@@ -15,7 +15,7 @@ from pruning_core.schedule import Schedule, ScheduleError, Shape
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
 #: AdamW's peak rate for the weights, where hidden states have this width and the run up to so many steps.
-_LEARNING_RATE, _AT_WIDTH, _UP_TO_STEPS = 3e-4, 384, 1000
+_LEARNING_RATE, _AT_WIDTH, _UP_TO_STEPS = 1e-4, 384, 1000
 _LOWEST_RATE, _HIGHEST_RATE = 3e-5, 1e-3
 
 

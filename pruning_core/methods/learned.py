@@ -19,9 +19,8 @@ class LearnedParameters(MethodParameters):
 
     score_init: ScoreInit = Field(
         default="magnitude",
-        description="Where scores start. `magnitude` (|W|, in units of the matrix's root mean square) survives short "
-        "jobs: weights that training has not yet judged keep their rank. `zeros` is the paper's own recipe, for runs "
-        "of several thousand steps.",
+        description="Where scores start. `magnitude` (|W|) survives short jobs: weights that training has not yet "
+        "judged keep their rank. `zeros` is the paper's own recipe, for runs of several thousand steps.",
     )
 
 
@@ -37,11 +36,11 @@ class LearnedScores(Method):
     learns_scores: ClassVar[bool] = True
     scopes: ClassVar[tuple[str, ...]] = ("global", "local", "budget")
 
-    #: Sum of a run's score learning rates for scores that start at |W|: how far a score can move in all, where the
-    #: weights of a matrix have a root mean square of 1.
-    TRAVEL: ClassVar[float] = 4.0
+    #: About how far scores that start at |W| can move in a run, in the weights' own unit; pretrained encoders have
+    #: weights of 0.04 to 0.09 root mean square.
+    TRAVEL: ClassVar[float] = 0.25
     #: Most that one step may move such a score: more, and short runs collapse.
-    FASTEST: ClassVar[float] = 0.01
+    FASTEST: ClassVar[float] = 5e-4
 
     @property
     def score_init(self) -> ScoreInit:
@@ -55,13 +54,9 @@ class LearnedScores(Method):
         return float(f"{min(self.FASTEST, 2 * self.TRAVEL / max(1, total_steps)):.2g}")
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
-        """|W| in units of the matrix's root mean square, or zero.
-
-        Without that unit the ranking would compare scales and not weights: in MiniLM those of Q and K are twice those
-        of V, and at 3 % density little but Q and K would be left.
-        """
+        """|W| or zero."""
         if self.score_init == "magnitude":
-            score.copy_(weight).abs_().div_(weight.square().mean().sqrt().clamp(min=1e-12))
+            score.copy_(weight).abs_()
         else:
             score.zero_()
 

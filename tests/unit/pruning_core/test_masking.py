@@ -168,21 +168,15 @@ def test_settling_leaves_exact_positive_zeros() -> None:
     assert not bool(weights.weight[~weights.mask].any())
 
 
-def in_their_own_unit(weight: Tensor) -> Tensor:
-    """|W|, each matrix divided by the root mean square that it has at the start."""
-    parts = zip(in_shape(weight), in_shape(initial_weights()), strict=True)
-    return flattened([part.abs() / first.square().mean().sqrt() for part, first in parts])
-
-
 def test_movement_ranks_by_the_magnitude_of_the_moment_plus_scores_from_zero() -> None:
     method = Movement()
     weights = masked(TwoLayers(), method)
     assert not bool(weights.trained_score.any())
-    torch.testing.assert_close(method.importance(torch.empty(56)), in_their_own_unit(initial_weights()))
+    torch.testing.assert_close(method.importance(torch.empty(56)), initial_weights().abs())
     with torch.no_grad():
         weights.weight.mul_(-2.0).add_(0.1)
         weights.trained_score.copy_(torch.linspace(-1, 1, 56))
-    expected = in_their_own_unit(-2.0 * initial_weights() + 0.1) + torch.linspace(-1, 1, 56)
+    expected = (-2.0 * initial_weights() + 0.1).abs() + torch.linspace(-1, 1, 56)
     torch.testing.assert_close(method.importance(torch.empty(56)), expected)
 
 
@@ -195,9 +189,9 @@ def test_movement_as_in_the_paper_ranks_by_scores_from_zero_alone() -> None:
     assert torch.equal(method.importance(torch.empty(56)), torch.linspace(-1, 1, 56))
 
 
-def test_soft_scores_start_from_the_magnitude_in_its_own_unit_or_from_zero() -> None:
+def test_soft_scores_start_from_the_magnitude_or_from_zero() -> None:
     default = masked(TwoLayers(), SoftMovement())
-    torch.testing.assert_close(default.trained_score.detach(), in_their_own_unit(initial_weights()))
+    torch.testing.assert_close(default.trained_score.detach(), initial_weights().abs())
     paper = masked(TwoLayers(), SoftMovement(LearnedParameters(score_init="zeros")))
     assert not bool(paper.trained_score.any())
 
