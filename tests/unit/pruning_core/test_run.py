@@ -53,7 +53,8 @@ def test_the_exported_directory_predicts_with_stock_transformers(model_dir: Path
     run(model_dir, tmp_path, spec())
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
-    batch = tokenizer(["the film was superb", "the plot was dull and awful"], padding=True, return_tensors="pt")
+    texts = ["the film was superb lovely and bright", "the plot was dull awful and boring"]  # as those it learnt from
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.inference_mode():
         winners = model(**batch).logits.argmax(dim=-1).tolist()
     assert [model.config.id2label[i] for i in winners] == ["positive", "negative"]
