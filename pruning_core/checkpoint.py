@@ -59,7 +59,7 @@ class Checkpointing:
 
 
 def save_checkpoint(directory: Path, phase: FineTuning, position: Position, distilled: DistilledLoss | None) -> None:
-    """Write everything that the rest of the run depends on; the folder changes from old to new at once.
+    """Write everything that the rest of the run depends on; what stands in the folder is always a whole checkpoint.
 
     Tensors are safetensors, the rest JSON: nothing here is ever unpickled.
     """
@@ -86,7 +86,10 @@ def save_checkpoint(directory: Path, phase: FineTuning, position: Position, dist
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     # Contiguous copies: safetensors refuses tensors that share memory.
-    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, fresh / _TENSORS)
+    save_file(
+        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()},
+        fresh / _TENSORS,
+    )
     document = {
         "version": VERSION,
         "phase": position.phase,
