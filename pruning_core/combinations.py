@@ -38,6 +38,13 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
             f"pruning.schedule.shape {pruning.schedule.shape!r} does not go with method {spec.method!r}. "
             f"Use {_either(method.shapes)}."
         )
+    # Compared with the defaults, not asked whether they were named: a resolved spec names everything.
+    usual = type(pruning.schedule)()
+    if not method.follows_schedule and pruning.schedule != usual:
+        yield (
+            f"pruning.schedule does not apply: method {spec.method!r} has a schedule of its own. Leave it out, or set "
+            "pruning.params."
+        )
     if kind == "2:4" and abs(spec.final_density - 0.5) > 1e-9:
         yield "pruning.granularity '2:4' keeps two of every four weights: set target_sparsity to 0.5."
     if kind != "element" and spec.scope == "budget":

@@ -13,6 +13,8 @@ from pruning_core.units import Units
 def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) -> Tensor:
     """The units to keep: the highest ranks, until the kept weights are as near to the target as whole units allow.
 
+    The best of each protected family stays, also where the target has not room for that many.
+
     Args:
         ranks: [units] what units are ranked by.
         units: their sizes and families.
@@ -25,11 +27,11 @@ def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) ->
     groups = [torch.arange(len(units), device=ranks.device)]
     if local:
         groups = units.families
+    protected = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
     if units.protected:
-        ranks = ranks.clone()
         for family in units.families:
-            best = family.gather(0, ranks[family].argmax().unsqueeze(0))
-            ranks.scatter_(0, best, torch.inf)
+            protected.scatter_(0, family.gather(0, ranks[family].argmax().unsqueeze(0)), True)
+        ranks = ranks.masked_fill(protected, torch.inf)
     kept = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
     for group in groups:
         order = group[ranking_keys(ranks[group]).argsort(descending=True)]
@@ -38,7 +40,7 @@ def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) ->
         stays = sizes.cumsum(0) - sizes / 2 < sizes.sum() * density
         kept.scatter_(0, order, stays)
         kept.scatter_(0, order[:1], True)
-    return kept
+    return kept | protected
 
 
 def select_in_rows(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from heapq import heapify, heappop, heapreplace
 
 import numpy as np
 import torch
@@ -124,13 +125,28 @@ def kept_count(total: int, density: float) -> int:
 def kept_counts_local(sizes: Sequence[int], density: float) -> list[int]:
     """Per-matrix counts for local scope: each within one of its share, together exactly `kept_count` of the sum.
 
-    Largest remainders are rounded up first (Hamilton's method).
+    Largest remainders are rounded up first (Hamilton's method). None is left empty while there is one weight for each:
+    what a tiny matrix is given beyond its share, those pay that stand highest above theirs, each as often as need be.
     """
+    keep = kept_count(sum(sizes), density)
     shares = [size * density for size in sizes]
     counts = [int(share) for share in shares]
     by_remainder = sorted(range(len(sizes)), key=lambda i: (counts[i] - shares[i], i))
-    for i in by_remainder[: kept_count(sum(sizes), density) - sum(counts)]:
+    for i in by_remainder[: keep - sum(counts)]:
         counts[i] += 1
+    if keep >= len(sizes):
+        empty = [i for i, count in enumerate(counts) if count == 0]
+        for i in empty:
+            counts[i] = 1
+        payers = [(shares[i] - count, i) for i, count in enumerate(counts) if count > 1]
+        heapify(payers)
+        for _ in empty:
+            _, i = payers[0]
+            counts[i] -= 1
+            if counts[i] > 1:
+                heapreplace(payers, (shares[i] - counts[i], i))  # one large matrix may pay for several tiny ones
+            else:
+                heappop(payers)
     return counts
 
 

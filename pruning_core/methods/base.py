@@ -52,6 +52,8 @@ class Method(ABC):
     scopes: ClassVar[tuple[str, ...]] = ("global", "local")
     granularities: ClassVar[tuple[str, ...]] = KINDS
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear", "one_shot")
+    #: Whether the spec's warm-up and cool-down say when it prunes; `plan` says it where not.
+    follows_schedule: ClassVar[bool] = True
     #: Whether it can prune without a single training step.
     works_untrained: ClassVar[bool] = False
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.

@@ -62,6 +62,7 @@ class Rewind(Magnitude):
     source: ClassVar[str] = "Frankle et al. 2019 (arXiv 1903.01611); Yu et al. 2020 (arXiv 1906.02768)"
     Parameters: ClassVar[type[MethodParameters]] = RewindParameters
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic",)
+    follows_schedule: ClassVar[bool] = False
     works_untrained: ClassVar[bool] = False
 
     def plan(self, schedule: Schedule) -> Schedule:

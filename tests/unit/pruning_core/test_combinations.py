@@ -45,6 +45,8 @@ REFUSALS: list[tuple[str, Fields, str]] = [
     ("movement", {"training": {"epochs": 0}},
      "training.epochs 0 trains nothing, and method 'movement' learns by training. Use 'magnitude' or 'wanda', or "
      "train"),
+    ("rewind", {"pruning": {"schedule": {"warmup": 0.3}}},
+     "pruning.schedule does not apply: method 'rewind' has a schedule of its own"),
     ("rewind", {"training": {"max_steps": 0}}, "training.max_steps 0 trains nothing, and method 'rewind'"),
     ("magnitude", {"training": {"epochs": 0}}, "shape must be 'one_shot' where training.epochs is 0"),
     ("magnitude",
@@ -57,6 +59,11 @@ REFUSALS: list[tuple[str, Fields, str]] = [
 def test_choices_that_do_not_go_together_are_refused_with_the_reason(method: str, changes: Fields, words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         PruningSpec.model_validate({"method": method, "target_sparsity": 0.9} | changes)
+
+
+def test_a_schedule_written_out_by_default_is_not_refused() -> None:
+    spec = PruningSpec(method="rewind", target_sparsity=0.9)
+    assert PruningSpec.model_validate(spec.model_dump(mode="json")) == spec
 
 
 # --- what is accepted, runs ----------------------------------------------------------------------------------------

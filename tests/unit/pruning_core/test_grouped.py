@@ -52,10 +52,12 @@ def test_every_output_row_keeps_its_largest_and_its_share(
     mask = torch.zeros(total, dtype=torch.bool)
     select_in_rows(values, matrices, slices_of(sizes(matrices)), density, mask)
     assert int(mask.sum()) == max(1, round(total * density))
+    # Long rows may pay for those whose share is less than one weight.
+    tiny = sum(outputs for outputs, inputs in shapes if inputs * density < 1)
     for map_of_values, map_of_mask in zip(maps_in(values, matrices), maps_in(mask, matrices), strict=True):
         for row, kept in zip(map_of_values, map_of_mask, strict=True):
             count = int(kept.sum())
-            assert abs(count - len(row) * density) < 1 + 1e-6 or total * density < 1
+            assert -tiny - 1 - 1e-6 < count - len(row) * density < 1 + 1e-6 or total * density < 1
             assert sorted(row[kept].tolist()) == sorted(row.tolist())[len(row) - count :]
 
 
