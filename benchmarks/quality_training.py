@@ -116,7 +116,7 @@ def _pruned(run: Run, place: Place) -> Record:
     histogram: Record = {}
     with tempfile.TemporaryDirectory() as scratch:
         watch, checkpointing = _at_the_end(
-            spec.total_steps(len(train)), Path(scratch) / "end", lambda folder: histogram.update(_histogram(folder))
+            spec.total_steps(len(train)), Path(scratch) / "end.safetensors", lambda file: histogram.update(_histogram(file))
         )
         started = time.monotonic()
         result = prune(
@@ -171,7 +171,7 @@ def write_record(file: Path, record: Record) -> None:
 
 
 def _at_the_end(
-    steps: int, directory: Path, look: Callable[[Path], None]
+    steps: int, file: Path, look: Callable[[Path], None]
 ) -> tuple[Callable[[Progress], None], Checkpointing]:
     """A checkpoint after the last pruning step: scores are in it, and in nothing that a run delivers."""
     finished = False
@@ -180,13 +180,12 @@ def _at_the_end(
         nonlocal finished
         finished = progress.phase == "pruning" and progress.phase_step == steps
 
-    return watch, Checkpointing(directory, lambda: finished, look)
+    return watch, Checkpointing(file, lambda: finished, look)
 
 
 def _histogram(checkpoint: Path) -> Record:
     """Scores against weights, counted apart for kept and removed weights; |W| is the score of magnitude."""
-    (file,) = checkpoint.glob("*.safetensors")
-    tensors = load_file(file)
+    tensors = load_file(checkpoint)
     weight, mask = tensors["weights/weight"].astype(np.float64), tensors["weights/mask"].astype(bool)
     # Doubles: an edge rounded to fp32 would leave out what is clipped to it.
     score = tensors.get("weights/score", np.abs(weight)).astype(np.float64)

@@ -1,27 +1,28 @@
 """Writing down a run in the middle, so that it can go on as if nothing had happened."""
 
 import json
-import shutil
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from pruning_core.distillation import DistilledLoss
 from pruning_core.training import FineTuning, Phase, parameters_by_name
 
-_TENSORS = "state.safetensors"
-_RUN = "run.json"
-VERSION = 1
+#: The one key of the file's metadata; its value is JSON.
+_RUN = "run"
+VERSION = 2
 
 
 class CheckpointError(ValueError):
-    """The checkpoint is not one of this run."""
+    """The checkpoint is not one of this run, or is damaged."""
 
 
 @dataclass
@@ -48,20 +49,20 @@ class Checkpointing:
     """When and where to write checkpoints.
 
     Attributes:
-        directory: holds the latest one; replaced as a whole.
+        file: the latest one; replaced as a whole.
         due: asked after every step.
         written: told of each one, before training goes on; an exception it raises ends the run.
     """
 
-    directory: Path
+    file: Path
     due: Callable[[], bool]
     written: Callable[[Path], None] = lambda path: None
 
 
-def save_checkpoint(directory: Path, phase: FineTuning, position: Position, distilled: DistilledLoss | None) -> None:
-    """Write everything that the rest of the run depends on; what stands in the folder is always a whole checkpoint.
+def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled: DistilledLoss | None) -> None:
+    """Write everything that the rest of the run depends on; what stands under the name is always a whole checkpoint.
 
-    Tensors are safetensors, the rest JSON: nothing here is ever unpickled.
+    One safetensors file, with what is no tensor as JSON in its metadata: nothing here is ever unpickled.
     """
     tensors = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(phase.model)}
     if phase.pruner:
@@ -82,14 +83,6 @@ def save_checkpoint(directory: Path, phase: FineTuning, position: Position, dist
     if phase.model.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(phase.model.device)
 
-    fresh = directory.with_name(directory.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    # Contiguous copies: safetensors refuses tensors that share memory.
-    save_file(
-        {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()},
-        fresh / _TENSORS,
-    )
     document = {
         "version": VERSION,
         "phase": position.phase,
@@ -99,13 +92,14 @@ def save_checkpoint(directory: Path, phase: FineTuning, position: Position, dist
         "seconds": position.seconds,
         "loss_count": phase.loss_count,
     }
-    (fresh / _RUN).write_text(json.dumps(document), encoding="utf-8")
-    former = directory.with_name(directory.name + ".old")
-    shutil.rmtree(former, ignore_errors=True)
-    if directory.exists():
-        directory.rename(former)
-    fresh.rename(directory)
-    shutil.rmtree(former, ignore_errors=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(file.name + ".new")
+    # No copies: on a CPU what is written is what trains, and a second set of weights and moments may not fit.
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(contiguous, fresh, {_RUN: json.dumps(document)})
+    with fresh.open("rb") as written:
+        os.fsync(written.fileno())
+    fresh.replace(file)
 
 
 @dataclass(frozen=True)
@@ -123,22 +117,29 @@ class Checkpoint:
     loss_count: int
 
     @classmethod
-    def read(cls, directory: Path, fingerprint: str) -> "Checkpoint":
+    def read(cls, file: Path, fingerprint: str) -> "Checkpoint":
         """Read one.
 
         Raises:
-            CheckpointError: it is another run's, or of another version.
+            CheckpointError: it is another run's, of another version, or no whole safetensors file.
         """
-        document = json.loads((directory / _RUN).read_text(encoding="utf-8"))
-        if document["version"] != VERSION or document["fingerprint"] != fingerprint:
+        try:
+            with safe_open(file, "pt") as opened:
+                document = json.loads((opened.metadata() or {}).get(_RUN, "{}"))
+                if document.get("version") != VERSION or document["fingerprint"] != fingerprint:
+                    raise CheckpointError(
+                        f"The checkpoint {file.name} is of another run: spec, model, data and versions must be the "
+                        "same. Start from the beginning."
+                    )
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError, json.JSONDecodeError) as error:
             raise CheckpointError(
-                f"The checkpoint in {directory.name}/ is of another run: spec, model, data and versions must be the "
-                "same. Start from the beginning."
-            )
+                f"The checkpoint {file.name} cannot be read: {error}. Start from an earlier one."
+            ) from error
         position = Position(
             document["phase"], document["step"], fingerprint, document["dense_evaluation"], document["seconds"]
         )
-        return cls(position, load_file(directory / _TENSORS), document["loss_count"])
+        return cls(position, tensors, document["loss_count"])
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin so, without the beginning."""

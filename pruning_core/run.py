@@ -77,7 +77,7 @@ def prune(
         teacher: a model directory, for a `spec.distillation` whose teacher is not `self`.
         on_progress: called after every optimizer step; an exception it raises ends the run.
         checkpointing: when and where to write checkpoints; without it, none.
-        resume_from: a checkpoint of the same run to go on from; on a CPU the result is the same, bit for bit.
+        resume_from: a checkpoint file of the same run to go on from; on a CPU the result is the same, bit for bit.
         lineage_extra: more lines for the report's lineage, such as a dataset's checksum.
 
     Raises:
@@ -86,7 +86,7 @@ def prune(
         ModelError: the model's weights do not fit its config, or a teacher's do not fit the task.
         NothingToPrune: no matrix matches `pruning.modules`, or the model has no such units.
         Diverged: the loss is no longer finite.
-        CheckpointError: the checkpoint is another run's.
+        CheckpointError: the checkpoint is another run's, or damaged.
         ExportMismatch: the exported model is not the trained one.
     """
     run = _Run(
@@ -191,10 +191,10 @@ class _Run:
             self.phases * self.steps,
         )
 
-    def resume(self, directory: str | Path | None) -> None:
+    def resume(self, file: str | Path | None) -> None:
         """Read the checkpoint to go on from."""
-        if directory is not None:
-            self.checkpoint = Checkpoint.read(Path(directory), self.position.fingerprint)
+        if file is not None:
+            self.checkpoint = Checkpoint.read(Path(file), self.position.fingerprint)
             self.position = self.checkpoint.position
 
     def load(self) -> PreTrainedModel:
@@ -273,8 +273,8 @@ class _Run:
             self.position.step = step
             self.position.seconds[name] = before + time.monotonic() - started
             if self.checkpointing and self.checkpointing.due():
-                save_checkpoint(self.checkpointing.directory, phase, self.position, distilled)
-                self.checkpointing.written(self.checkpointing.directory)
+                save_checkpoint(self.checkpointing.file, phase, self.position, distilled)
+                self.checkpointing.written(self.checkpointing.file)
 
         phase.run(first, after_step)
         self.position.seconds.setdefault(name, 0.0)

@@ -50,13 +50,13 @@ def run(
     )
 
 
-def interrupt_at(step: int, directory: Path, seen: list[Progress]) -> Checkpointing:
+def interrupt_at(step: int, file: Path, seen: list[Progress]) -> Checkpointing:
     """Writes a checkpoint after one step, and stops there."""
 
     def stop(path: Path) -> None:
         raise Interrupted
 
-    return Checkpointing(directory, due=lambda: seen[-1].step == step, written=stop)
+    return Checkpointing(file, due=lambda: seen[-1].step == step, written=stop)
 
 
 @cache
@@ -78,7 +78,7 @@ def assert_resumes(model_dir: Path, folder: Path, spec: PruningSpec, cut: int, *
     """Three runs: whole; up to the cut; from the cut on."""
     expected, files, whole = uninterrupted(model_dir, spec, teacher)
     before: list[Progress] = []
-    checkpoint = folder / "checkpoint"
+    checkpoint = folder / "checkpoint.safetensors"
     stop = interrupt_at(cut, checkpoint, before)
     with pytest.raises(Interrupted):
         run(model_dir, folder / "cut", spec, before, checkpointing=stop, teacher=teacher)
@@ -146,10 +146,10 @@ def test_a_resumed_run_can_be_interrupted_again(model_dir: Path, tmp_path: Path)
     resume_from = None
     for cut in (5, 11, 20):
         seen: list[Progress] = []
-        stop = interrupt_at(cut, tmp_path / "checkpoint", seen)
+        stop = interrupt_at(cut, tmp_path / "checkpoint.safetensors", seen)
         with pytest.raises(Interrupted):
             run(model_dir, tmp_path / "cut", spec, seen, checkpointing=stop, resume_from=resume_from)
-        resume_from = tmp_path / "checkpoint"
+        resume_from = tmp_path / "checkpoint.safetensors"
     rest: list[Progress] = []
     run(model_dir, tmp_path / "resumed", spec, rest, resume_from=resume_from)
     assert rest == whole[20:]
@@ -160,8 +160,8 @@ def checkpoint(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("runs")
     seen: list[Progress] = []
     with pytest.raises(Interrupted):
-        run(model_dir, folder / "out", short_spec(), seen, checkpointing=interrupt_at(3, folder / "checkpoint", seen))
-    return folder / "checkpoint"
+        run(model_dir, folder / "out", short_spec(), seen, checkpointing=interrupt_at(3, folder / "checkpoint.safetensors", seen))
+    return folder / "checkpoint.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -192,23 +192,38 @@ def test_a_checkpoint_of_other_rows_is_refused(model_dir: Path, checkpoint: Path
         prune(model_dir, changed, short_spec(), tmp_path, evaluation=reviews(40, seed=1), resume_from=checkpoint)
 
 
+def position_in(checkpoint: Path) -> dict[str, object]:
+    """What the file's metadata says, read without our own code."""
+    with safe_open(checkpoint, "numpy") as file:
+        found = json.loads(file.metadata()["run"])
+    assert isinstance(found, dict)
+    return found
+
+
 def test_a_checkpoint_is_tensors_and_json_and_nothing_to_unpickle(checkpoint: Path) -> None:
-    assert sorted(path.name for path in checkpoint.iterdir()) == ["run.json", "state.safetensors"]
-    document = json.loads((checkpoint / "run.json").read_text())
-    assert (document["phase"], document["step"]) == ("pruning", 3)
-    with safe_open(checkpoint / "state.safetensors", "numpy") as file:
+    position = position_in(checkpoint)
+    assert (position["phase"], position["step"]) == ("pruning", 3)
+    with safe_open(checkpoint, "numpy") as file:
         assert {"weights/weight", "weights/score", "weights/mask", "random/cpu"} <= set(file.keys())
     with pytest.raises(ValueError, match="opcode"):
-        pickletools.dis((checkpoint / "state.safetensors").read_bytes())
+        pickletools.dis(checkpoint.read_bytes())
+
+
+@pytest.mark.parametrize("kept", [0, 7, 5000])
+def test_a_damaged_checkpoint_is_refused(kept: int, model_dir: Path, checkpoint: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "checkpoint.safetensors"
+    damaged.write_bytes(checkpoint.read_bytes()[:kept])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        run(model_dir, tmp_path / "out", short_spec(), [], resume_from=damaged)
 
 
 def test_the_latest_checkpoint_replaces_the_former_as_a_whole(model_dir: Path, tmp_path: Path) -> None:
-    steps: list[int] = []
+    steps: list[object] = []
 
     def look(path: Path) -> None:
-        steps.append(json.loads((path / "run.json").read_text())["step"])
-        assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint"]
+        steps.append(position_in(path)["step"])
+        assert [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
-    every = Checkpointing(tmp_path / "checkpoint", due=lambda: True, written=look)
+    every = Checkpointing(tmp_path / "checkpoint.safetensors", due=lambda: True, written=look)
     run(model_dir, tmp_path / "out", short_spec(), [], checkpointing=every)
     assert steps == list(range(1, 25))
