@@ -116,7 +116,9 @@ def _pruned(run: Run, place: Place) -> Record:
     histogram: Record = {}
     with tempfile.TemporaryDirectory() as scratch:
         watch, checkpointing = _at_the_end(
-            spec.total_steps(len(train)), Path(scratch) / "end.safetensors", lambda file: histogram.update(_histogram(file))
+            spec.total_steps(len(train)),
+            Path(scratch) / "end.safetensors",
+            lambda file: histogram.update(_histogram(file)),
         )
         started = time.monotonic()
         result = prune(

@@ -2,7 +2,7 @@
 
 from store.artifacts import NewArtifact, get_artifact, list_artifacts
 from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
-from store.cancellation import request_cancel
+from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
 from store.claims import Claim, claim_next, queues_with_work
 from store.datasets import NewSplit, get_dataset, insert_dataset, list_datasets
 from store.documents import JsonObject, JsonValue
@@ -31,17 +31,21 @@ from store.fences import Fence
 from store.jobs import get_job, list_jobs
 from store.keys import Principal, Scope, authenticate, create_key, ensure_team
 from store.leases import LeaseAnswer, peek, renew
+from store.logs import keep_log, logs_of
 from store.masks import NewLayer, layers_of
 from store.models import NewFile, get_model, insert_model, list_models
 from store.pages import Page, Sort
 from store.progress import MetricPoint, metrics_of, record_progress
 from store.recovery import ExpiredAttempt, requeue_expired
+from store.requests import request_cancel, request_pause, request_resume, retry_job
 from store.settings import Settings
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
 from store.submission import NewJob, Submitted, create_job
 from store.tables import (
     Artifact,
     Attempt,
+    AttemptLog,
+    Checkpoint,
     Dataset,
     DatasetSplit,
     Event,
@@ -61,12 +65,14 @@ __all__ = [
     "TERMINAL",
     "Artifact",
     "Attempt",
+    "AttemptLog",
     "AttemptOutcome",
     "BlobAbandoned",
     "BlobCorrupt",
     "BlobError",
     "BlobRef",
     "BlobStore",
+    "Checkpoint",
     "Claim",
     "Database",
     "DatabaseBlobStore",
@@ -109,9 +115,11 @@ __all__ = [
     "WriteSession",
     "add_event",
     "authenticate",
+    "checkpoints_of",
     "claim_next",
     "create_job",
     "create_key",
+    "discard_checkpoint",
     "ensure_team",
     "events_after",
     "finish_cancelled",
@@ -123,19 +131,25 @@ __all__ = [
     "get_model",
     "insert_dataset",
     "insert_model",
+    "keep_log",
     "layers_of",
     "list_artifacts",
     "list_datasets",
     "list_jobs",
     "list_models",
+    "logs_of",
     "metrics_of",
     "open_database",
     "peek",
+    "publish_checkpoint",
     "queues_with_work",
     "record_progress",
     "release_crashed",
     "release_preempted",
     "renew",
     "request_cancel",
+    "request_pause",
+    "request_resume",
     "requeue_expired",
+    "retry_job",
 ]

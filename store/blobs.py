@@ -1,21 +1,27 @@
 """Files in the database: streamed in chunks, compressed where it helps, stored once per content."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import zstandard
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store.clock import db_now
 from store.engine import Database, WriteSession
 from store.errors import BlobAbandoned, BlobCorrupt, NotFound
 from store.ids import new_id
-from store.tables import Blob, BlobChunk
+from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, ModelFile
 
 CHUNK_BYTES = 4 * 2**20
+
+#: Whoever was just given a file that was there already has this long to refer to it.
+_JUST_TOUCHED_S = 60.0
+
+#: Every column that refers to a blob; a test looks for those that are missing here.
+REFERENCES = (Artifact.blob_id, Checkpoint.blob_id, DatasetSplit.blob_id, ModelFile.blob_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +49,12 @@ class BlobStore(Protocol):
             BlobCorrupt: The bytes are not those that were written.
         """
 
-    def sweep_staged(self, older_than_s: float) -> int:
-        """Delete uploads that were begun, never finished, and not written to for so many seconds; say how many."""
+    def sweep(self, older_than_s: float) -> int:
+        """Delete what nobody needs and nobody has touched for so many seconds; say how many files.
+
+        These are uploads that were begun and never finished, and files that nothing refers to: of attempts that lost
+        their job before they could publish, of checkpoints that newer ones have replaced, of deleted jobs.
+        """
 
 
 class DatabaseBlobStore:
@@ -93,16 +103,10 @@ class DatabaseBlobStore:
         if held:
             yield held
 
-    def sweep_staged(self, older_than_s: float) -> int:
-        """Delete abandoned uploads; see `BlobStore.sweep_staged`."""
+    def sweep(self, older_than_s: float) -> int:
+        """Delete what nobody needs; see `BlobStore.sweep`."""
         with self._database.write() as session:
-            swept = session.scalars(
-                delete(Blob)
-                .where(Blob.sha256.is_(None), Blob.touched_at < db_now(-older_than_s))
-                .returning(Blob.id)
-                .execution_options(synchronize_session=False)
-            ).all()
-        return len(swept)
+            return _delete_unused(session, older_than_s)
 
     def _slices(self, blob: Blob, start: int, end: int) -> Iterator[bytes]:
         position = start // blob.chunk_bytes
@@ -133,8 +137,34 @@ class DatabaseBlobStore:
         return BlobRef(first, sha256, size)
 
 
+def release_blobs(session: WriteSession, blob_ids: Sequence[str]) -> int:
+    """Delete files whose last reference the caller has just removed, rather than wait for the sweep; say how many.
+
+    One that is referred to elsewhere, or whose content was uploaded anew a moment ago, stays.
+    """
+    return _delete_unused(session, _JUST_TOUCHED_S, Blob.id.in_(blob_ids)) if blob_ids else 0
+
+
+def _delete_unused(session: WriteSession, older_than_s: float, *which: ColumnElement[bool]) -> int:
+    used = or_(*(exists().where(column == Blob.id) for column in REFERENCES))
+    deleted = session.scalars(
+        delete(Blob)
+        .where(Blob.touched_at < db_now(-older_than_s), or_(Blob.sha256.is_(None), ~used), *which)
+        .returning(Blob.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return len(deleted)
+
+
 def _published(session: WriteSession, sha256: str) -> str | None:
-    return session.scalar(select(Blob.id).where(Blob.sha256 == sha256))
+    """The blob that has the name, touched, so that it is not swept before its new user refers to it."""
+    return session.scalar(
+        update(Blob)
+        .where(Blob.sha256 == sha256)
+        .values(touched_at=db_now())
+        .returning(Blob.id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _touch(session: WriteSession, blob_id: str, size: int, **columns: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 
 from store.artifacts import NewArtifact, write_artifacts
+from store.checkpoints import drop_checkpoints
 from store.clock import db_now
 from store.documents import JsonObject
 from store.engine import WriteSession
@@ -151,6 +152,8 @@ def _end(
     ).one_or_none()
     if closed is None:
         raise FenceLost(fence.job_id, fence.attempt)
+    if to in (JobStatus.SUCCEEDED, JobStatus.CANCELLED):
+        drop_checkpoints(session, fence.job_id)  # those of a failed job stay a while, for a retry
     move(
         session,
         fence.job_id,

@@ -15,6 +15,7 @@ class LeaseAnswer(StrEnum):
     """What the database answers to an attempt that shows up."""
 
     KEEP = "keep"  # go on
+    PAUSE = "pause"  # a pause was requested: let the trainer save a checkpoint, then `release_preempted`
     CANCEL = "cancel"  # a cancel was requested: stop the trainer, then `finish_cancelled`
     TIMED_OUT = "timed_out"  # max_runtime_s is used up: stop the trainer, then `finish_failed`
     LOST = "lost"  # the job is another's now: kill the trainer and write nothing
@@ -24,7 +25,7 @@ def renew(session: WriteSession, fence: Fence, lease_s: float) -> LeaseAnswer:
     """Extend the lease of a live attempt from now, and say what its owner should do.
 
     A lease that has run out may still be renewed as long as nobody has taken the job away: a worker that was cut off
-    for a while then simply goes on. The lease is extended for CANCEL and TIMED_OUT too, to leave time to stop.
+    for a while then simply goes on. The lease is extended whatever the answer, to leave time to stop.
     """
     renewed = session.execute(
         update(Attempt)
@@ -47,4 +48,6 @@ def peek(session: ReadSession, fence: Fence) -> LeaseAnswer:
         return LeaseAnswer.LOST
     if row.status is JobStatus.CANCELLING:
         return LeaseAnswer.CANCEL
-    return LeaseAnswer.TIMED_OUT if row.timed_out else LeaseAnswer.KEEP
+    if row.timed_out:
+        return LeaseAnswer.TIMED_OUT
+    return LeaseAnswer.PAUSE if row.status is JobStatus.PAUSING else LeaseAnswer.KEEP

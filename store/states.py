@@ -26,8 +26,8 @@ ACTIVE = frozenset({JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING})
 
 ALLOWED: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
     {
-        # claimed by a worker; cancelled before anyone began
-        JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
+        # claimed by a worker; cancelled or paused before anyone began
+        JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.PAUSED}),
         # lost or preempted attempts give the job back to the queue
         JobStatus.RUNNING: frozenset(
             {

@@ -15,7 +15,7 @@ from worker.app import work
 
 log = structlog.get_logger(__name__)
 
-#: Chunks of an upload that was never finished are kept this long; the longest honest upload is far shorter.
+#: Files that nothing refers to are kept this long: an upload refers to its files when the last one is there.
 _ABANDONED_AFTER_S = 6 * 3600.0
 
 
@@ -29,7 +29,7 @@ def reconcile(database: Database) -> None:
         queues = queues_with_work(session)
     for queue in queues:
         _ring(queue)
-    DatabaseBlobStore(database).sweep_staged(_ABANDONED_AFTER_S)
+    DatabaseBlobStore(database).sweep(_ABANDONED_AFTER_S)
 
 
 def _ring(queue: str) -> None:

@@ -4,15 +4,17 @@ from store.tables.base import Base
 from store.tables.blobs import Blob, BlobChunk
 from store.tables.inputs import Dataset, DatasetSplit, Model, ModelFile
 from store.tables.jobs import Attempt, Event, IdempotencyKey, Job
-from store.tables.outputs import Artifact, MaskLayer, Metric
+from store.tables.outputs import Artifact, AttemptLog, Checkpoint, MaskLayer, Metric
 from store.tables.tenants import Key, Team
 
 __all__ = [
     "Artifact",
     "Attempt",
+    "AttemptLog",
     "Base",
     "Blob",
     "BlobChunk",
+    "Checkpoint",
     "Dataset",
     "DatasetSplit",
     "Event",

@@ -80,6 +80,8 @@ class Job(Base):
     result: Mapped[JsonObject | None] = mapped_column(JsonDocument)
     error: Mapped[JsonObject | None] = mapped_column(JsonDocument)
 
+    retry_of: Mapped[str | None]  # the id of the job that this one tries again; no reference: that one may be deleted
+
 
 class Attempt(Base):
     """One try of one worker, alive while `ended_at` is null."""

@@ -1,4 +1,4 @@
-"""What a job leaves behind: measurements, the kept share of each layer, files."""
+"""What a job leaves behind: measurements, the kept share of each layer, files; and what it may go on from."""
 
 from collections.abc import Sequence
 
@@ -49,3 +49,29 @@ class Artifact(Base):
     blob_id: Mapped[str] = mapped_column(ForeignKey("blob.id", ondelete="RESTRICT"), index=True)
     attempt: Mapped[int]
     created_at: Mapped[Written]
+
+
+class Checkpoint(Base):
+    """A state that training can go on from; `number` counts from 1 over all attempts of the job."""
+
+    __tablename__ = "checkpoint"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    step: Mapped[int]  # optimizer steps done, as `Job.step` counts them
+    size: Mapped[Size]
+    blob_id: Mapped[str] = mapped_column(ForeignKey("blob.id", ondelete="RESTRICT"), index=True)
+    created_at: Mapped[Written]
+
+
+class AttemptLog(Base):
+    """The end of what an attempt's trainer printed."""
+
+    __tablename__ = "attempt_log"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+    printed: Mapped[Size]  # bytes printed in all, of which `text` is the end
+    updated_at: Mapped[Written]

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
 
-from store import BlobAbandoned, BlobCorrupt, Database, DatabaseBlobStore, NotFound
+from store import BlobAbandoned, BlobCorrupt, Database, DatabaseBlobStore, Fence, NotFound, publish_checkpoint
+from store.blobs import REFERENCES
 from store.clock import db_now
-from store.tables import Blob, BlobChunk
+from store.tables import Base, Blob, BlobChunk
 
 
 @pytest.fixture
@@ -78,13 +79,53 @@ def test_a_broken_upload_is_never_seen_and_is_swept(database: Database, blobs: D
         staged = session.scalars(select(Blob.id).where(Blob.sha256.is_(None))).one()
     with pytest.raises(NotFound, match="no blob"):
         list(blobs.read(staged))
-    assert blobs.sweep_staged(older_than_s=60) == 0
+    assert blobs.sweep(older_than_s=60) == 0
     with database.write() as session:
-        session.execute(update(Blob).values(touched_at=db_now(-61)))
-    assert blobs.sweep_staged(older_than_s=60) == 1
+        session.execute(update(Blob).where(Blob.id == staged).values(touched_at=db_now(-61)))
+    assert blobs.sweep(older_than_s=60) == 1
     assert b"".join(blobs.read(kept.id)) == b"kept"
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(BlobChunk)) == 1
+
+
+def age(database: Database, seconds: float) -> None:
+    """Let every file be as old as that."""
+    with database.write() as session:
+        session.execute(update(Blob).values(touched_at=db_now(-seconds)))
+
+
+def test_what_nothing_refers_to_is_swept_and_what_something_does_stays(
+    database: Database, blobs: DatabaseBlobStore, running: Fence
+) -> None:
+    orphan, saved = blobs.write([b"orphan"]), blobs.write([b"saved"])
+    with database.write() as session:
+        publish_checkpoint(session, running, 10, saved)
+    assert blobs.sweep(older_than_s=60) == 0, "both are young"
+    age(database, 61)
+    assert blobs.sweep(older_than_s=60) == 1
+    assert b"".join(blobs.read(saved.id)) == b"saved"
+    with pytest.raises(NotFound):
+        list(blobs.read(orphan.id))
+
+
+def test_a_file_that_is_uploaded_again_is_not_swept_before_its_new_user_refers_to_it(
+    database: Database, blobs: DatabaseBlobStore
+) -> None:
+    blobs.write([b"twice"])
+    age(database, 61)
+    again = blobs.write([b"twice"])
+    assert blobs.sweep(older_than_s=60) == 0
+    assert b"".join(blobs.read(again.id)) == b"twice"
+
+
+def test_the_sweep_knows_every_table_that_refers_to_a_file() -> None:
+    pointing = {
+        str(column)
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if any(key.column.table.name == "blob" for key in column.foreign_keys) and table.name != "blob_chunk"
+    }
+    assert pointing == {str(column.expression) for column in REFERENCES}
 
 
 def test_an_upload_that_was_swept_away_is_told_so(database: Database, blobs: DatabaseBlobStore) -> None:

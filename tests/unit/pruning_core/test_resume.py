@@ -160,7 +160,13 @@ def checkpoint(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("runs")
     seen: list[Progress] = []
     with pytest.raises(Interrupted):
-        run(model_dir, folder / "out", short_spec(), seen, checkpointing=interrupt_at(3, folder / "checkpoint.safetensors", seen))
+        run(
+            model_dir,
+            folder / "out",
+            short_spec(),
+            seen,
+            checkpointing=interrupt_at(3, folder / "checkpoint.safetensors", seen),
+        )
     return folder / "checkpoint.safetensors"
 
 

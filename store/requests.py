@@ -1,0 +1,123 @@
+"""What users ask of a job: cancel, pause, resume, and to try it again."""
+
+from sqlalchemy import insert, select
+
+from store.checkpoints import checkpoints_of, drop_checkpoints
+from store.engine import WriteSession
+from store.errors import NotFound, TransitionRefused
+from store.events import write_event
+from store.ids import new_id
+from store.jobs import get_job
+from store.states import TERMINAL, JobStatus
+from store.tables import Checkpoint, Job
+from store.transitions import move
+
+#: What a retry takes over from the job that it tries again.
+_COPIED = (
+    "name",
+    "tags",
+    "priority",
+    "queue",
+    "method",
+    "target_sparsity",
+    "spec",
+    "warnings",
+    "dataset_id",
+    "model_id",
+    "max_attempts",
+    "max_runtime_s",
+    "total_steps",
+)
+
+
+def request_cancel(session: WriteSession, team_id: str, job_id: str) -> Job:
+    """Cancel a job: at once if nobody works on it, else by asking its worker. Asking again changes nothing.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: The job has already ended.
+    """
+    status = _lock(session, team_id, job_id)
+    if status in TERMINAL:
+        raise TransitionRefused(job_id, "be cancelled", status)
+    if status in (JobStatus.QUEUED, JobStatus.PAUSED):
+        move(session, job_id, JobStatus.CANCELLED, from_=(status,), event="cancelled")
+        drop_checkpoints(session, job_id)
+    elif status is not JobStatus.CANCELLING:
+        move(session, job_id, JobStatus.CANCELLING, from_=(status,), event="cancel_requested")
+    return get_job(session, team_id, job_id)
+
+
+def request_pause(session: WriteSession, team_id: str, job_id: str) -> Job:
+    """Pause a job: at once while it waits, else when its worker has saved a checkpoint. Asking again changes nothing.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: The job has ended, or is being cancelled.
+    """
+    status = _lock(session, team_id, job_id)
+    if status is JobStatus.QUEUED:
+        move(session, job_id, JobStatus.PAUSED, from_=(status,), event="paused")
+    elif status is JobStatus.RUNNING:
+        move(session, job_id, JobStatus.PAUSING, from_=(status,), event="pause_requested")
+    elif status not in (JobStatus.PAUSING, JobStatus.PAUSED):
+        raise TransitionRefused(job_id, "be paused", status)
+    return get_job(session, team_id, job_id)
+
+
+def request_resume(session: WriteSession, team_id: str, job_id: str) -> Job:
+    """Queue a paused job again; ring its queue after the commit. Of a job that waits or runs nothing is changed.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: The job is still pausing, is being cancelled, or has ended.
+    """
+    status = _lock(session, team_id, job_id)
+    if status is JobStatus.PAUSED:
+        # A wait after a crash has nothing to do with the user's wish to go on now.
+        move(session, job_id, JobStatus.QUEUED, from_=(status,), event="resumed", columns={"not_before": None})
+    elif status not in (JobStatus.QUEUED, JobStatus.RUNNING):
+        raise TransitionRefused(job_id, "be resumed", status)
+    return get_job(session, team_id, job_id)
+
+
+def retry_job(session: WriteSession, team_id: str, job_id: str) -> Job:
+    """Queue a copy of a job that failed or was cancelled; ring its queue after the commit.
+
+    A job ends once, so trying again is a job of its own, which goes on from what the old one saved. It has its own
+    count of attempts.
+
+    Returns:
+        The new job; its `retry_of` is the old one.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: The job has not ended, or has succeeded.
+    """
+    status = _lock(session, team_id, job_id)
+    if status not in (JobStatus.FAILED, JobStatus.CANCELLED):
+        raise TransitionRefused(job_id, "be tried again", status)
+    old = get_job(session, team_id, job_id)
+    new = Job(
+        id=new_id("job"),
+        team_id=team_id,
+        status=JobStatus.QUEUED,
+        retry_of=job_id,
+        event_seq=1,
+        **{name: getattr(old, name) for name in _COPIED},
+    )
+    session.add(new)
+    session.flush()
+    write_event(session, new.id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED, "retry_of": job_id})
+    for saved in checkpoints_of(session, job_id):
+        values = {name: getattr(saved, name) for name in ("number", "step", "size", "blob_id")}
+        session.execute(insert(Checkpoint).values(job_id=new.id, attempt=0, **values))
+    return new
+
+
+def _lock(session: WriteSession, team_id: str, job_id: str) -> JobStatus:
+    """The job's status, which stays as it is until the transaction ends."""
+    status = session.scalar(select(Job.status).where(Job.team_id == team_id, Job.id == job_id).with_for_update())
+    if status is None:
+        raise NotFound("job", job_id)
+    return status

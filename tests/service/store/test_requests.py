@@ -1,0 +1,134 @@
+"""What users ask of a job, in every state it may be in."""
+
+from collections.abc import Callable
+
+import pytest
+
+from store import (
+    Claim,
+    Database,
+    Fence,
+    Job,
+    JobError,
+    JobStatus,
+    LeaseAnswer,
+    TransitionRefused,
+    WriteSession,
+    finish_failed,
+    finish_succeeded,
+    peek,
+    release_crashed,
+    release_preempted,
+    request_cancel,
+    request_pause,
+    request_resume,
+    retry_job,
+)
+
+Request = Callable[[WriteSession, str, str], Job]
+
+REQUESTS: dict[str, Request] = {
+    "cancel": request_cancel,
+    "pause": request_pause,
+    "resume": request_resume,
+    "retry": retry_job,
+}
+
+#: State → request → the state that follows, or None where the request is refused.
+TABLE: dict[str, dict[str, str | None]] = {
+    "queued": {"cancel": "cancelled", "pause": "paused", "resume": "queued", "retry": None},
+    "running": {"cancel": "cancelling", "pause": "pausing", "resume": "running", "retry": None},
+    "pausing": {"cancel": "cancelling", "pause": "pausing", "resume": None, "retry": None},
+    "paused": {"cancel": "cancelled", "pause": "paused", "resume": "queued", "retry": None},
+    "cancelling": {"cancel": "cancelling", "pause": None, "resume": None, "retry": None},
+    "succeeded": {"cancel": None, "pause": None, "resume": None, "retry": None},
+    "failed": {"cancel": None, "pause": None, "resume": None, "retry": "failed"},
+    "cancelled": {"cancel": None, "pause": None, "resume": None, "retry": "cancelled"},
+}
+
+
+@pytest.fixture
+def ask(database: Database, team: str) -> Callable[[str, str], Job]:
+    """Asks something of a job."""
+
+    def ask(request: str, job_id: str) -> Job:
+        with database.write() as session:
+            return REQUESTS[request](session, team, job_id)
+
+    return ask
+
+
+@pytest.fixture
+def bring(
+    database: Database,
+    submit: Callable[..., str],
+    claim: Callable[[], Claim | None],
+    ask: Callable[[str, str], Job],
+) -> Callable[[str], str]:
+    """Makes a job and brings it to a state."""
+
+    def bring(state: str) -> str:
+        job_id = submit()
+        if state == "queued":
+            return job_id
+        if state == "paused":
+            ask("pause", job_id)
+            return job_id
+        claimed = claim()
+        assert claimed is not None
+        if state == "pausing":
+            ask("pause", job_id)
+        if state in ("cancelling", "cancelled"):
+            ask("cancel", job_id)
+        with database.write() as session:
+            if state == "succeeded":
+                finish_succeeded(session, claimed.fence, {}, [], [])
+            if state == "failed":
+                finish_failed(session, claimed.fence, JobError("data_error", "Row 7."))
+            if state == "cancelled":
+                release_preempted(session, claimed.fence)
+        return job_id
+
+    return bring
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+@pytest.mark.parametrize("state", TABLE)
+def test_every_request_in_every_state(
+    state: str, request_: str, bring: Callable[[str], str], ask: Callable[[str, str], Job], look: Callable[[str], Job]
+) -> None:
+    job_id, expected = bring(state), TABLE[state][request_]
+    assert look(job_id).status == state
+    if expected is None:
+        with pytest.raises(TransitionRefused, match=state):
+            ask(request_, job_id)
+        assert look(job_id).status == state
+        return
+    ask(request_, job_id)
+    assert look(job_id).status == expected
+    version = look(job_id).version
+    if TABLE[expected][request_] == expected and request_ != "retry":
+        ask(request_, job_id)
+        assert look(job_id).version == version, "asking again changes nothing"
+
+
+@pytest.mark.parametrize("leave", [release_preempted, lambda s, f: release_crashed(s, f, JobError("x", "y"))])
+def test_a_pausing_job_is_paused_however_its_attempt_leaves(
+    database: Database,
+    team: str,
+    running: Fence,
+    *,
+    claim: Callable[[], Claim | None],
+    ask: Callable[[str, str], Job],
+    leave: Callable[[WriteSession, Fence], JobStatus],
+) -> None:
+    ask("pause", running.job_id)
+    with database.read() as session:
+        assert peek(session, running) is LeaseAnswer.PAUSE
+    with database.write() as session:
+        assert leave(session, running) is JobStatus.PAUSED
+    assert claim() is None, "nobody takes a paused job"
+    ask("resume", running.job_id)
+    claimed = claim()
+    assert claimed is not None
+    assert claimed.fence == Fence(running.job_id, 2)
