@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 from pruning_core.spec import PruningSpec
 
 if TYPE_CHECKING:
-    from pruning_core.run import ModelError, Progress, PruningResult, prune
+    from pruning_core.run import CheckpointError, Checkpointing, ModelError, Progress, PruningResult, prune
 
-__all__ = ["ModelError", "Progress", "PruningResult", "PruningSpec", "prune"]
+__all__ = [
+    "CheckpointError",
+    "Checkpointing",
+    "ModelError",
+    "Progress",
+    "PruningResult",
+    "PruningSpec",
+    "prune",
+]
 
 
 def __getattr__(name: str) -> object:

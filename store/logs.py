@@ -6,9 +6,10 @@ from sqlalchemy import select
 
 from store.clock import db_now
 from store.engine import ReadSession, WriteSession
-from store.fences import Fence, hold
+from store.errors import FenceLost
+from store.fences import Fence
 from store.jobs import get_job
-from store.tables import AttemptLog
+from store.tables import Attempt, AttemptLog
 from store.upserts import insert_into
 
 #: Characters kept of each attempt's output.
@@ -16,7 +17,9 @@ LONGEST_LOG = 256 * 2**10
 
 
 def keep_log(session: WriteSession, fence: Fence, text: str, printed: int) -> None:
-    """Replace what is known of an attempt's output.
+    """Replace what is known of an attempt's output; also when it has ended, for its last words come after that.
+
+    Each attempt has a log of its own, so that not even a zombie's could hide another's.
 
     Args:
         session: Committed by its owner.
@@ -25,9 +28,11 @@ def keep_log(session: WriteSession, fence: Fence, text: str, printed: int) -> No
         printed: Bytes printed in all.
 
     Raises:
-        FenceLost: The attempt no longer owns the job.
+        FenceLost: There is no such attempt: its job was deleted.
     """
-    hold(session, fence)
+    attempt = select(Attempt.number).where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
+    if session.scalar(attempt.with_for_update(key_share=True)) is None:
+        raise FenceLost(fence.job_id, fence.attempt)
     # PostgreSQL keeps no NUL in a text.
     values = {"text": text[-LONGEST_LOG:].replace("\x00", "\ufffd"), "printed": printed, "updated_at": db_now()}
     row = insert_into(session, AttemptLog).values(job_id=fence.job_id, attempt=fence.attempt, **values)

@@ -43,7 +43,28 @@ class Settings(BaseSettings):
         15.0, gt=0, description="How often the reconciler looks for lapsed leases and rings waiting queues, in seconds."
     )
     stop_grace_s: float = Field(
-        30.0, ge=0, description="How long a trainer may take to stop when asked, in seconds, before it is killed."
+        60.0,
+        ge=0,
+        description="How long a trainer may take to save a checkpoint and stop when asked, in seconds, before it is "
+        "killed.",
+    )
+    stalled_s: float = Field(
+        1800.0,
+        gt=0,
+        description="A trainer that gets no further for so long is stalled, in seconds: it is killed, and its job "
+        "tried again. An evaluation between two steps must fit in.",
+    )
+    checkpoint_s: float = Field(
+        300.0,
+        gt=0,
+        description="How often a trainer saves what it would need to go on, in seconds; less often where saving would "
+        "take more than a hundredth of the time.",
+    )
+    checkpoint_steps: int | None = Field(
+        None, gt=0, description="Also save after so many optimizer steps. Unset: by time only."
+    )
+    keep_checkpoints: int = Field(
+        2, ge=2, description="How many checkpoints of a running job are kept; the older ones in case the newest is bad."
     )
     scratch_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "secateur",

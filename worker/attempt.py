@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
-from pruning_core import ModelError, PruningSpec, prune
+from pruning_core import CheckpointError, Checkpointing, ModelError, PruningResult, PruningSpec, prune
 from pruning_core.export import ExportMismatch
 from pruning_core.prunable import NothingToPrune
 from pruning_core.schedule import ScheduleError
@@ -31,9 +31,11 @@ from store import (
     open_database,
 )
 from worker.inputs import fetch_inputs
-from worker.process import TrainerExit
+from worker.process import PULSE, TrainerExit
 from worker.publication import publish
+from worker.pulse import Pulse
 from worker.reporter import Reporter, Stopped
+from worker.saver import Saved, Saver
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def carry_out(assignment: Path) -> TrainerExit:
     database = open_database(settings.database_url)
     transformers_logging.set_verbosity(logging.ERROR)
     try:
-        _train_and_publish(database, claim, assignment.parent, settings.lease_s)
+        _train_and_publish(database, claim, assignment.parent, settings)
     except Stopped:
         return TrainerExit.STOPPED
     except FenceLost:
@@ -77,31 +79,51 @@ def carry_out(assignment: Path) -> TrainerExit:
         code = next(code for kind, code in _FINAL_ERRORS.items() if isinstance(error, kind))
         failure = JobError(code, str(error))
         try:
-            _patiently(settings.lease_s, lambda: _fail(database, claim.fence, failure))
+            _patiently(lambda: _fail(database, claim.fence, failure))
         except FenceLost:
             return TrainerExit.FENCED
     return TrainerExit.RECORDED
 
 
-def _train_and_publish(database: Database, claim: Claim, scratch: Path, patience_s: float) -> None:
+def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings: Settings) -> None:
+    fence = claim.fence
     spec = PruningSpec.model_validate({name: claim.spec[name] for name in PruningSpec.model_fields})
     inputs = fetch_inputs(database, claim, scratch)
-    reporter = Reporter(database, claim.fence, patience_s)
-    # Only from here on: until there is work to lose, SIGTERM may end this process on the spot.
-    signal.signal(signal.SIGTERM, lambda signum, frame: reporter.request_stop())
-    result = prune(
-        inputs.model_dir,
-        inputs.train,
-        spec,
-        scratch / "output",
-        evaluation=inputs.evaluation,
-        labels=inputs.labels,
-        teacher=inputs.teacher,
-        on_progress=reporter,
-        lineage_extra=inputs.lineage,
-    )
-    _patiently(patience_s, reporter.flush)
-    _patiently(patience_s, lambda: publish(database, claim.fence, result, scratch / "output"))
+    reporter = Reporter(database, fence, Pulse(scratch / PULSE))
+    saver = Saver(database, fence, settings, reporter)
+    reporter.beat()
+    # Only from here on: until there is work to lose, a signal may end this process on the spot.
+    signal.signal(signal.SIGTERM, lambda signum, frame: saver.request_stop())
+    signal.signal(signal.SIGINT, lambda signum, frame: reporter.request_stop())
+
+    def go_on_from(resume_from: Path | None) -> PruningResult:
+        return prune(
+            inputs.model_dir,
+            inputs.train,
+            spec,
+            scratch / "output",
+            evaluation=inputs.evaluation,
+            labels=inputs.labels,
+            teacher=inputs.teacher,
+            on_progress=reporter,
+            checkpointing=Checkpointing(scratch / "checkpoint.safetensors", saver.due, saver.written),
+            resume_from=resume_from,
+            lineage_extra=inputs.lineage,
+        )
+
+    result = _with_the_newest(Saved(database, fence, scratch), go_on_from)
+    _patiently(reporter.flush)
+    _patiently(lambda: publish(database, fence, result, scratch / "output"))
+
+
+def _with_the_newest(saved: Saved, go_on_from: Callable[[Path | None], PruningResult]) -> PruningResult:
+    """Go on from the newest checkpoint that can be used, or begin anew."""
+    for checkpoint, file in saved:
+        try:
+            return go_on_from(file)
+        except CheckpointError as error:
+            saved.discard(checkpoint, str(error))
+    return go_on_from(None)
 
 
 def _fail(database: Database, fence: Fence, error: JobError) -> None:
@@ -109,15 +131,12 @@ def _fail(database: Database, fence: Fence, error: JobError) -> None:
         finish_failed(session, fence, error)
 
 
-def _patiently(patience_s: float, write: Callable[[], T]) -> T:
-    """Write what a whole run has led to; a database that is away for a while must not waste it."""
-    deadline = time.monotonic() + patience_s
+def _patiently(write: Callable[[], T]) -> T:
+    """Write what a whole run has led to; a database that is away must not waste it, however long that takes."""
     while True:
         try:
             return write()
         except DATABASE_AWAY:
-            if time.monotonic() > deadline:
-                raise
             log.warning("The database is away; the result is kept for the next try.")
             time.sleep(_RETRY_S)
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import Claim, Database, DatabaseBlobStore, Model, get_dataset, get_model
+from worker.files import write_file
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def fetch_inputs(database: Database, claim: Claim, scratch: Path) -> Inputs:
         if split.split not in chosen.values():
             continue
         path = scratch / f"{split.position}.parquet"
-        _write(path, blobs, split.blob_id)
+        write_file(path, blobs.read(split.blob_id))
         tables[split.split] = pq.read_table(path)
         checksums[split.split] = split.sha256
     evaluation = chosen["eval"]
@@ -80,11 +81,5 @@ def _teacher_of(claim: Claim) -> str | None:
 def _directory(path: Path, blobs: DatabaseBlobStore, model: Model) -> Path:
     path.mkdir()
     for file in model.files:
-        _write(path / file.path, blobs, file.blob_id)
+        write_file(path / file.path, blobs.read(file.blob_id))
     return path
-
-
-def _write(path: Path, blobs: DatabaseBlobStore, blob_id: str) -> None:
-    with path.open("wb") as file:
-        for piece in blobs.read(blob_id):
-            file.write(piece)

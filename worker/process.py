@@ -11,22 +11,33 @@ from enum import IntEnum
 from pathlib import Path
 
 from store import Claim
+from worker.pulse import Pulse
 
 _LOG_TAIL_BYTES = 8192
+#: What is kept of the output when it has grown too long.
+_KEPT_LOG_BYTES = 2**20
 #: A trainer that prints without end must not fill the disk.
 _LONGEST_LOG_BYTES = 8 * 2**20
+
+
+#: The file of the pulse in an attempt's scratch folder.
+PULSE = "pulse"
 
 
 class TrainerExit(IntEnum):
     """The trainer's exit codes; anything else is a crash."""
 
     RECORDED = 0  # the trainer wrote the job's end itself
-    STOPPED = 75  # it stopped on SIGTERM (EX_TEMPFAIL)
+    STOPPED = 75  # it stopped because it was asked to (EX_TEMPFAIL)
     FENCED = 76  # its writes changed nothing: the job is another's
 
 
 class Trainer:
-    """A training process in a session of its own, whose output goes to `trainer.log` in its scratch folder."""
+    """A training process in a session of its own, whose output goes to `trainer.log` in its scratch folder.
+
+    Attributes:
+        pulse: what it and we tell each other all the time.
+    """
 
     def __init__(self, claim: Claim, scratch: Path) -> None:
         """Start it.
@@ -45,6 +56,8 @@ class Trainer:
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(temporary),  # so that nothing of a killed trainer stays behind
         }
+        self.pulse = Pulse(scratch / PULSE)
+        self._cut = 0
         self._log = scratch / "trainer.log"
         with self._log.open("ab") as output:  # appending, so that it can be cut while it is written
             self._process = subprocess.Popen(
@@ -72,9 +85,21 @@ class Trainer:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM to its process group."""
+    def ask_to_save(self) -> None:
+        """Ask it to write a checkpoint and end (SIGTERM)."""
         self._signal_group(signal.SIGTERM)
+
+    def ask_to_leave(self) -> None:
+        """Ask it to end, with nothing saved (SIGINT)."""
+        self._signal_group(signal.SIGINT)
+
+    def freeze(self) -> None:
+        """Let its process group stand still (SIGSTOP)."""
+        self._signal_group(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal_group(signal.SIGCONT)
 
     def kill(self) -> None:
         """End its process group, also what it left behind there."""
@@ -86,27 +111,39 @@ class Trainer:
     def trim_log(self) -> None:
         """Cut the log down to its tail when it has grown too long."""
         with suppress(OSError):  # a full disk or a swept /tmp: the log alone is not worth a job
-            if self._log.stat().st_size > _LONGEST_LOG_BYTES:
-                tail = self._last_output()
+            if (size := self._log.stat().st_size) > _LONGEST_LOG_BYTES:
+                tail = self._last_output(_KEPT_LOG_BYTES)
                 os.truncate(self._log, 0)
                 with self._log.open("ab") as file:
-                    file.write(b"(what came before was cut)\n" + tail)
+                    file.write(tail)
+                self._cut += size - len(tail)
+
+    def output(self) -> tuple[str, int]:
+        """The end of what it has printed, and how many bytes it has printed in all."""
+        try:
+            return _text(self._last_output(_KEPT_LOG_BYTES)), self._cut + self._log.stat().st_size
+        except OSError:
+            return "", 0
 
     def log_tail(self) -> str:
-        """Its last output as text."""
-        return self._last_output().decode("utf-8", errors="replace")
+        """Its last words."""
+        return _text(self._last_output(_LOG_TAIL_BYTES))
 
-    def _last_output(self) -> bytes:
+    def _last_output(self, most: int) -> bytes:
         if not self._log.exists():
             return b""
         with self._log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL_BYTES))
-            return file.read(_LOG_TAIL_BYTES)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            return file.read(most)
 
     def _signal_group(self, sig: signal.Signals) -> None:
         # PermissionError: macOS, while zombies are left of the group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, sig)
+
+
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", errors="replace")
 
 
 def describe_exit(code: int, log_tail: str = "") -> str:

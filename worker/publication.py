@@ -1,6 +1,5 @@
 """Publishing a finished run: files to the blob store, then result, artifacts and the job's end in one transaction."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from store import (
     NewLayer,
     finish_succeeded,
 )
+from worker.files import pieces_of
 
-_PIECE_BYTES = 4 * 2**20
 _MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".html": "text/html"}
 _BINARY = "application/octet-stream"
 
@@ -37,7 +36,7 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
     artifacts = []
     for path in sorted(p for p in output.rglob("*") if p.is_file()):
         name = path.relative_to(output).as_posix()
-        reference: BlobRef = blobs.write(_pieces(path))
+        reference: BlobRef = blobs.write(pieces_of(path))
         artifacts.append(NewArtifact(name, _kind(name), _MEDIA_TYPES.get(path.suffix, _BINARY), reference))
     layers = [NewLayer(layer.name, layer.shape, layer.kept, layer.total) for layer in result.layers]
     sizes = result.report["bytes"]
@@ -55,12 +54,6 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
             artifacts=artifacts,
             layers=layers,
         )
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            yield piece
 
 
 def _kind(name: str) -> str:

@@ -1,20 +1,22 @@
-"""The trainer's voice: progress and metrics into the database, fenced, at most once a second."""
+"""The trainer's voice: progress and metrics into the database, fenced, at most once a second; and its pulse."""
 
 import logging
 import time
 
 from pruning_core import Progress
 from store import DATABASE_AWAY, Database, Fence, record_progress
+from worker.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.05
 #: The least that the newest step's time weighs in the average from which the remaining time is reckoned.
 _LEAST_WEIGHT = 0.05
 
 
 class Stopped(Exception):  # not an error: it says what happened
-    """The supervisor asked the run to stop."""
+    """The run was asked to stop."""
 
 
 class Pace:
@@ -47,27 +49,35 @@ class Pace:
 class Reporter:
     """Called after every optimizer step; writes what changed and raises `Stopped` when asked to stop."""
 
-    def __init__(self, database: Database, fence: Fence, patience_s: float) -> None:
+    def __init__(self, database: Database, fence: Fence, pulse: Pulse) -> None:
         """Begin with nothing to report.
 
         Args:
             database: where progress goes.
             fence: the attempt that speaks.
-            patience_s: how long the database may be away before that ends the run.
+            pulse: shared with the supervisor.
         """
+        self._pulse = pulse
         self._database = database
         self._fence = fence
-        self._patience_s = patience_s
         self._pace = Pace()
         self._metrics: list[tuple[str, int, float]] = []
         self._latest: Progress | None = None
         self._tried = time.monotonic()
-        self._away_since: float | None = None
         self._stop_requested = False
 
+    @property
+    def step(self) -> int:
+        """Optimizer steps finished, as progress counts them."""
+        return 0 if self._latest is None else self._latest.step
+
     def request_stop(self) -> None:
-        """Let the run end at its next step; safe in a signal handler."""
+        """Let the run end at its next step, with nothing saved; safe in a signal handler."""
         self._stop_requested = True
+
+    def beat(self) -> None:
+        """Show the supervisor that work goes on."""
+        self._pulse.beat = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         """Take note of a step.
@@ -80,11 +90,15 @@ class Reporter:
         self._pace.note(progress.phase, progress.step, now)
         self._metrics += [(name, progress.phase_step, value) for name, value in progress.metrics.items()]
         self._latest = progress
+        self._pulse.beat = now
+        # Past the lease's end the job may be another's: not one step more until the supervisor has renewed it.
+        while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
+            time.sleep(_LOOK_EVERY_S)
         if self._stop_requested:
             raise Stopped
         if now - self._tried >= _WRITE_EVERY_S:
             self._tried = now
-            self._try_to_write(now)
+            self._try_to_write()
 
     def flush(self) -> None:
         """Write what has not been written yet.
@@ -109,14 +123,9 @@ class Reporter:
             )
         self._metrics = []
 
-    def _try_to_write(self, now: float) -> None:
+    def _try_to_write(self) -> None:
         try:
             self.flush()
         except DATABASE_AWAY:
-            if self._away_since is None:
-                self._away_since = now
-            if now - self._away_since > self._patience_s:
-                raise
+            # However long: past the lease's end the run stands still, and goes on if the job is still its own.
             log.warning("The database is away; progress is kept for the next try.")
-        else:
-            self._away_since = None

@@ -1,7 +1,9 @@
-"""The supervisor of one attempt: starts the trainer, keeps the lease, carries stop requests, judges the end."""
+"""The supervisor of one attempt: starts the trainer, carries stop requests, freezes it in doubt, judges the end."""
 
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -9,6 +11,7 @@ from store import (
     DATABASE_AWAY,
     Claim,
     Database,
+    Fence,
     FenceLost,
     JobError,
     LeaseAnswer,
@@ -16,11 +19,10 @@ from store import (
     WriteSession,
     finish_cancelled,
     finish_failed,
-    peek,
     release_crashed,
     release_preempted,
-    renew,
 )
+from worker.keeper import LeaseKeeper
 from worker.process import Trainer, TrainerExit, describe_exit
 from worker.scratch import Scratch
 
@@ -56,67 +58,66 @@ class Supervisor:
             with self._scratch.folder(f"{claim.fence.job_id}-{claim.fence.attempt}") as scratch:
                 bound.info("attempt_started")
                 trainer = Trainer(claim, scratch)
+                keeper = LeaseKeeper(self._database, claim.fence, self._settings, trainer)
                 try:
-                    answer = self._watch(claim, trainer)
+                    stalled = self._watch(trainer, keeper)
                 finally:
+                    keeper.stop()
                     trainer.kill()
-                self._conclude(claim, trainer.exit_code, answer, trainer.log_tail())
-                bound.info("attempt_ended", exit_code=trainer.exit_code, answer=answer)
+                self._conclude(claim.fence, trainer, keeper, stalled=stalled)
+                bound.info("attempt_ended", exit_code=trainer.exit_code, answer=keeper.answer, stalled=stalled)
         except OSError as error:
             bound.exception("attempt_could_not_run")
             detail = f"The worker could not run the trainer: {error}. Look at its scratch folder and disk."
             self._write_end(lambda session: release_crashed(session, claim.fence, JobError("worker_error", detail)))
 
-    def _watch(self, claim: Claim, trainer: Trainer) -> LeaseAnswer:
-        """Keep the lease until the trainer has ended or must be killed; return the last word of the database."""
-        answer = LeaseAnswer.KEEP
-        renewed = time.monotonic()
-        patience: float | None = None
+    def _watch(self, trainer: Trainer, keeper: LeaseKeeper) -> bool:
+        """Return when the trainer has ended or must be killed; say whether that is because it got no further."""
+        frozen, asked, patience = False, LeaseAnswer.KEEP, math.inf
+        alive = time.monotonic()
         while trainer.runs():
-            now = time.monotonic()
-            if patience is not None and now >= patience:
-                break
-            try:
-                # While it stops, too: a lease that lapsed meanwhile would give the job to another.
-                answer, renewed = self._ask(claim, renewed, now)
-            except DATABASE_AWAY as error:
-                log.warning("database_away", job=claim.fence.job_id, error=str(error.__cause__ or error))
-                # Past the lease's end another worker may own the job: whatever the trainer does now is waste.
-                if now - renewed >= self._settings.lease_s:
-                    answer = LeaseAnswer.LOST
-            if answer is LeaseAnswer.LOST:
-                break
-            if patience is None and (answer is not LeaseAnswer.KEEP or self._is_stopping()):
-                trainer.ask_to_stop()
-                patience = now + self._settings.stop_grace_s
+            now, answer = time.monotonic(), keeper.answer
+            if answer is LeaseAnswer.LOST or now >= patience:
+                return False
+            # The trainer does not step past this on its own account, should we be the ones who stand still.
+            trainer.pulse.deadline = keeper.safe_until
+            if frozen != (now >= keeper.safe_until):
+                frozen = not frozen
+                log.warning("trainer_frozen" if frozen else "trainer_thawed", lease_s=self._settings.lease_s)
+                (trainer.freeze if frozen else trainer.thaw)()
+            alive = now if frozen else max(alive, trainer.pulse.beat)
+            if now - alive >= self._settings.stalled_s:
+                return True
+            if answer is LeaseAnswer.KEEP and self._is_stopping():
+                answer = LeaseAnswer.PAUSE
+            if answer not in (asked, LeaseAnswer.KEEP):  # a pause may be followed by a cancel
+                (trainer.ask_to_leave if answer is LeaseAnswer.CANCEL else trainer.ask_to_save)()
+                asked, patience = answer, min(patience, now + self._settings.stop_grace_s)
             trainer.trim_log()
             trainer.wait(self._settings.poll_s)
-        return answer
+        return False
 
-    def _ask(self, claim: Claim, renewed: float, now: float) -> tuple[LeaseAnswer, float]:
-        """Renew the lease if it is time, else only look; return the answer and when the lease was renewed."""
-        if now - renewed < self._settings.renew_s:
-            with self._database.read() as reading:
-                return peek(reading, claim.fence), renewed
-        with self._database.write() as session:
-            return renew(session, claim.fence, self._settings.lease_s), now
-
-    def _conclude(self, claim: Claim, exit_code: int, answer: LeaseAnswer, log_tail: str) -> None:
+    def _conclude(self, fence: Fence, trainer: Trainer, keeper: LeaseKeeper, *, stalled: bool) -> None:
         """Write the attempt's end, unless the trainer already did."""
-        fence = claim.fence
+        exit_code, answer, log_tail = trainer.exit_code, keeper.answer, trainer.log_tail()
+        with suppress(*DATABASE_AWAY, FenceLost):
+            keeper.write_log()
         if exit_code == TrainerExit.FENCED or answer is LeaseAnswer.LOST:
             return
         if exit_code == TrainerExit.RECORDED:
             # Normally refused, because it has recorded the end itself; else it went without a word.
             silent = JobError("trainer_crashed", "The trainer ended without a result.", log_tail)
             self._write_end(lambda session: release_crashed(session, fence, silent), expect_recorded=True)
+        elif stalled:
+            detail = f"The trainer got no further for {self._settings.stalled_s:g} s and was killed."
+            self._write_end(lambda session: release_crashed(session, fence, JobError("stalled", detail, log_tail)))
         elif answer is LeaseAnswer.CANCEL:
             self._write_end(lambda session: finish_cancelled(session, fence))
         elif answer is LeaseAnswer.TIMED_OUT:
             detail = "The job ran longer than limits.max_runtime_s. Raise the limit or train for fewer steps."
             error = JobError("max_runtime_exceeded", detail, log_tail)
             self._write_end(lambda session: finish_failed(session, fence, error))
-        elif self._is_stopping() or exit_code == TrainerExit.STOPPED:
+        elif answer is LeaseAnswer.PAUSE or self._is_stopping() or exit_code == TrainerExit.STOPPED:
             self._write_end(lambda session: release_preempted(session, fence))
         else:
             crash = JobError("trainer_crashed", describe_exit(exit_code, log_tail), log_tail)

@@ -41,12 +41,12 @@ class PostgresServer:
     """A running server on which databases are made quickly."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._admin = make_engine(self.url("postgres")).execution_options(isolation_level="AUTOCOMMIT")
 
     def url(self, name: str) -> str:
         """Return the URL of one of its databases."""
-        return f"postgresql://postgres@/{name}?host={self._folder}"
+        return f"postgresql://postgres@/{name}?host={self.folder}"
 
     def create(self, *, template: str = "template1") -> str:
         """Make a database and return its name."""

@@ -135,13 +135,9 @@ def test_a_finished_job_keeps_none(database: Database, running: Fence, save: Sav
 
 
 def test_a_retry_is_a_job_of_its_own_that_goes_on_from_what_the_failed_one_saved(
-    database: Database,
-    team: str,
-    running: Fence,
-    claim: Callable[[], Claim | None],
-    look: Callable[[str], Job],
-    save: Save,
+    database: Database, running: Fence, claim: Callable[[], Claim | None], look: Callable[[str], Job], save: Save
 ) -> None:
+    team = look(running.job_id).team_id
     blob = save(running, 10)
     with database.write() as session:
         finish_failed(session, running, CRASH)

@@ -31,10 +31,14 @@ def test_only_the_end_is_kept_and_no_byte_upsets_the_database(database: Database
     assert text.endswith("a\ufffd?")
 
 
-def test_a_zombie_writes_no_log(database: Database, team: str, running: Fence, lapse: Callable[[Fence], None]) -> None:
+def test_last_words_come_after_the_end_and_an_attempt_that_never_was_has_none(
+    database: Database, team: str, running: Fence, lapse: Callable[[Fence], None]
+) -> None:
     lapse(running)
     with database.write() as session:
         requeue_expired(session)
+    with database.write() as session:
+        keep_log(session, running, "I lived", 7)
+    assert read(database, team, running.job_id) == [(1, "I lived", 7)]
     with pytest.raises(FenceLost), database.write() as session:
-        keep_log(session, running, "I live", 6)
-    assert read(database, team, running.job_id) == []
+        keep_log(session, Fence(running.job_id, 2), "so did I", 8)

@@ -214,7 +214,7 @@ class Stage:
         assert job.status in TERMINAL
         events = self.events(job_id)
         assert [each.seq for each in events] == list(range(1, len(events) + 1)), "numbered without gaps"
-        assert [each.data["status"] for each in events if each.data["status"] in TERMINAL] == [job.status]
+        assert [each.data["status"] for each in events if each.data.get("status") in TERMINAL] == [job.status]
         attempts = self.attempts(job_id)
         assert [each.number for each in attempts] == list(range(1, job.attempt + 1))
         assert all(each.ended_at is not None for each in attempts)

@@ -1,6 +1,8 @@
 """What a trainer reports: how long it will take, not too often, and not past a stop."""
 
 import itertools
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from pruning_core import Progress
 from store import Database, Fence, FenceLost, open_database
 from worker import reporter as reporting
+from worker.pulse import Pulse
 from worker.reporter import Pace, Reporter, Stopped
 
 FENCE = Fence("job_1", 1)
@@ -32,6 +35,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(reporting, "time", made)
     return made
+
+
+@pytest.fixture
+def pulse(tmp_path: Path) -> Pulse:
+    return Pulse(tmp_path / "pulse")
 
 
 @pytest.fixture
@@ -93,9 +101,9 @@ def test_a_run_that_becomes_slower_is_followed() -> None:
 
 
 def test_progress_is_written_once_a_second_with_every_metric(
-    clock: Clock, database: Database, written: list[dict[str, Any]]
+    clock: Clock, database: Database, written: list[dict[str, Any]], pulse: Pulse
 ) -> None:
-    report = Reporter(database, FENCE, 60.0)
+    report = Reporter(database, FENCE, pulse)
     for step in range(1, 26):
         clock.now += 0.1
         report(at(step, loss=float(step)))
@@ -108,8 +116,8 @@ def test_progress_is_written_once_a_second_with_every_metric(
     assert [row["eta_s"] for row in written] == [9.0, 8.0, 7.5]
 
 
-def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[dict[str, Any]]) -> None:
-    report = Reporter(database, FENCE, 60.0)
+def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[dict[str, Any]], pulse: Pulse) -> None:
+    report = Reporter(database, FENCE, pulse)
     report(at(1))
     report.request_stop()
     with pytest.raises(Stopped):
@@ -118,9 +126,13 @@ def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[
 
 
 def test_while_the_database_is_away_metrics_are_kept(
-    clock: Clock, database: Database, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    clock: Clock,
+    database: Database,
+    written: list[dict[str, Any]],
+    pulse: Pulse,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    report = Reporter(database, FENCE, patience_s=10.0)
+    report = Reporter(database, FENCE, pulse)
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(reporting, "record_progress", away)
         for step in range(1, 10):
@@ -131,26 +143,37 @@ def test_while_the_database_is_away_metrics_are_kept(
     assert len(written[0]["metrics"]) == 10
 
 
-def test_the_run_ends_when_the_database_stays_away(
-    clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch
+def test_past_the_end_of_the_lease_no_step_is_made_until_it_is_renewed(
+    database: Database, written: list[dict[str, Any]], pulse: Pulse
 ) -> None:
-    monkeypatch.setattr(reporting, "record_progress", away)
-    report = Reporter(database, FENCE, patience_s=10.0)
-    clock.now += 500.0  # a long evaluation is not counted: the database was not asked meanwhile
-    report(at(1))
-    clock.now += 9.0
-    report(at(2))
-    clock.now += 2.0
-    with pytest.raises(OperationalError):
-        report(at(3))
+    report = Reporter(database, FENCE, pulse)
+    pulse.deadline = time.monotonic()
+    training = threading.Thread(target=report, args=(at(1),), daemon=True)
+    training.start()
+    training.join(0.3)
+    assert training.is_alive(), "it stands still"
+    pulse.deadline = time.monotonic() + 60
+    training.join(5)
+    assert not training.is_alive()
+    assert 0 < time.monotonic() - pulse.beat < 30, "the supervisor sees when it got on"
 
 
-def test_a_zombie_is_told_at_its_next_write(clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_reaches_a_run_that_stands_still(database: Database, pulse: Pulse) -> None:
+    report = Reporter(database, FENCE, pulse)
+    pulse.deadline = time.monotonic()
+    threading.Timer(0.2, report.request_stop).start()
+    with pytest.raises(Stopped):
+        report(at(1))
+
+
+def test_a_zombie_is_told_at_its_next_write(
+    clock: Clock, database: Database, monkeypatch: pytest.MonkeyPatch, pulse: Pulse
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise FenceLost("job_1", 1)
 
     monkeypatch.setattr(reporting, "record_progress", refuse)
-    report = Reporter(database, FENCE, 60.0)
+    report = Reporter(database, FENCE, pulse)
     clock.now += 2.0
     with pytest.raises(FenceLost):
         report(at(1))

@@ -17,6 +17,17 @@ class ModelError(ValueError):
     """As in the real one."""
 
 
+class CheckpointError(ValueError):
+    """As in the real one."""
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    file: Path
+    due: Callable[[], bool]
+    written: Callable[[Path], None]
+
+
 @dataclass(frozen=True)
 class Progress:
     phase: str
@@ -54,6 +65,29 @@ class PruningResult:
     layers: list[object] = field(default_factory=list)
 
 
+def step_in(checkpoint: Path) -> int:
+    try:
+        return int(json.loads(checkpoint.read_text())["step"])
+    except ValueError as error:
+        raise CheckpointError("It is no checkpoint.") from error
+
+
+def misbehave(how: str) -> None:
+    from pruning_core.tasks.base import DataError
+
+    if how == "raise":
+        raise RuntimeError("the matrix fell apart")
+    if how == "refuse":
+        raise DataError("Row 7 has no label.")
+    if how == "leave":
+        os._exit(0)
+    if how == "stall":
+        time.sleep(3600)
+    if how == "flood":
+        for _line in range(6_000):
+            print("x" * 1000)
+
+
 def prune(
     model: Path,
     train: object,
@@ -62,31 +96,30 @@ def prune(
     *,
     teacher: Path | None,
     on_progress: Callable[[Progress], None],
+    checkpointing: Checkpointing,
+    resume_from: Path | None,
     lineage_extra: dict[str, object],
     **_: object,
 ) -> PruningResult:
-    from pruning_core.tasks.base import DataError
-
     assert teacher is None or (teacher / "config.json").is_file()
     if spec.behaviour == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    done = 0 if resume_from is None else step_in(resume_from)
     # A first attempt may be as long as a test likes, so that it is surely interrupted; the next ones are short.
-    steps = min(spec.steps, 5) if lineage_extra["attempt"] != 1 and spec.behaviour != "steady" else spec.steps
-    for step in range(1, steps + 1):
+    steps = spec.steps
+    if lineage_extra["attempt"] != 1 and spec.behaviour != "steady":
+        steps = min(spec.steps, done + 5)
+    for step in range(done + 1, steps + 1):
         time.sleep(spec.step_s)
         on_progress(Progress("pruning", step, steps, step, 1 - step / steps, {"train/loss": 1 / step}))
+        if checkpointing.due():
+            # Some noise, as in real ones, so that no two are the same file.
+            checkpointing.file.write_text(json.dumps({"step": step, "noise": os.urandom(8).hex()}))
+            checkpointing.written(checkpointing.file)
         if step < steps // 2:
             continue
-        if spec.behaviour == "raise":
-            raise RuntimeError("the matrix fell apart")
-        if spec.behaviour == "refuse":
-            raise DataError("Row 7 has no label.")
-        if spec.behaviour == "leave":
-            os._exit(0)
-        if spec.behaviour == "flood":
-            for _line in range(6_000):
-                print("x" * 1000)
+        misbehave(spec.behaviour)
     output.mkdir()
-    report: dict[str, object] = {"bytes": {"dense": 1, "masks": 1}, "lineage": lineage_extra}
+    report: dict[str, object] = {"bytes": {"dense": 1, "masks": 1}, "lineage": lineage_extra, "begun_at": done}
     (output / "report.json").write_text(json.dumps(report))
     return PruningResult(report)

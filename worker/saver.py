@@ -1,0 +1,134 @@
+"""Saves checkpoints while a job trains, and finds the one to go on from."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from store import (
+    DATABASE_AWAY,
+    BlobCorrupt,
+    Checkpoint,
+    Database,
+    DatabaseBlobStore,
+    Fence,
+    NotFound,
+    Settings,
+    checkpoints_of,
+    discard_checkpoint,
+    publish_checkpoint,
+)
+from worker.files import pieces_of, write_file
+from worker.reporter import Reporter, Stopped
+
+log = logging.getLogger(__name__)
+
+#: Saving may take this share of the time: where a checkpoint is slow to write, there are fewer.
+_MOST_OF_THE_TIME = 0.01
+
+
+class Saver:
+    """Says when a checkpoint is due, and brings each into the database before training goes on.
+
+    A stop is a checkpoint that is due at once, and the end of the run when it is safe.
+    """
+
+    def __init__(self, database: Database, fence: Fence, settings: Settings, reporter: Reporter) -> None:
+        """Begin to count time and steps.
+
+        Args:
+            database: where checkpoints go.
+            fence: the attempt that writes them.
+            settings: how often, and how many are kept.
+            reporter: knows the step.
+        """
+        self._database = database
+        self._blobs = DatabaseBlobStore(database)
+        self._fence = fence
+        self._settings = settings
+        self._reporter = reporter
+        self._since = self._begun = time.monotonic()
+        self._interval = settings.checkpoint_s
+        self._steps = 0
+        self._stop_requested = False
+
+    def request_stop(self) -> None:
+        """Save at the next step and end the run; safe in a signal handler."""
+        self._stop_requested = True
+
+    def due(self) -> bool:
+        """Whether a checkpoint is to be written now; asked after every step."""
+        now = time.monotonic()
+        self._steps += 1
+        every = self._settings.checkpoint_steps
+        due = (
+            self._stop_requested
+            or now - self._since >= self._interval
+            or (every is not None and self._steps % every == 0)
+        )
+        if due:
+            self._begun = now
+        return due
+
+    def written(self, file: Path) -> None:
+        """Publish a checkpoint.
+
+        Raises:
+            Stopped: a stop was requested, and the checkpoint is safe.
+            FenceLost: the job is another attempt's now.
+        """
+        try:
+            self._reporter.flush()
+            blob = self._blobs.write(pieces_of(file))
+            with self._database.write() as session:
+                publish_checkpoint(
+                    session, self._fence, self._reporter.step, blob, keep=self._settings.keep_checkpoints
+                )
+        except DATABASE_AWAY:
+            log.warning("The database is away; the next checkpoint may come through.")
+        self._reporter.beat()
+        now = time.monotonic()
+        self._interval = max(self._settings.checkpoint_s, (now - self._begun) / _MOST_OF_THE_TIME)
+        self._since = now
+        if self._stop_requested:
+            raise Stopped
+
+
+class Saved:
+    """The checkpoints that a job may go on from, the newest first."""
+
+    def __init__(self, database: Database, fence: Fence, folder: Path) -> None:
+        """Look for them when asked.
+
+        Args:
+            database: where they are.
+            fence: the attempt that owns the job.
+            folder: where they are unpacked, one at a time.
+        """
+        self._database = database
+        self._blobs = DatabaseBlobStore(database)
+        self._fence = fence
+        self._file = folder / "resume.safetensors"
+
+    def __iter__(self) -> Iterator[tuple[Checkpoint, Path]]:
+        """Yield each whose bytes are what was written; those that are not are discarded."""
+        with self._database.read() as session:
+            saved = checkpoints_of(session, self._fence.job_id)
+        for checkpoint in saved:
+            try:
+                write_file(self._file, self._blobs.read(checkpoint.blob_id))
+            except (BlobCorrupt, NotFound) as error:
+                self.discard(checkpoint, str(error))
+                continue
+            yield checkpoint, self._file
+        self._file.unlink(missing_ok=True)
+
+    def discard(self, checkpoint: Checkpoint, reason: str) -> None:
+        """Give up one that cannot be used.
+
+        Raises:
+            FenceLost: the job is another attempt's now.
+        """
+        log.warning("Checkpoint %d is of no use: %s", checkpoint.number, reason)
+        with self._database.write() as session:
+            discard_checkpoint(session, self._fence, checkpoint.number, reason)
