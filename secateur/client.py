@@ -15,12 +15,14 @@ from secateur.downloads import OnBytes
 from secateur.errors import NotConfigured
 from secateur.resources import (
     Artifact,
+    Attempt,
     Dataset,
     Event,
     Health,
     Job,
     JobStatus,
     Layer,
+    Log,
     Method,
     Model,
     Series,
@@ -138,7 +140,49 @@ class Client:
         Raises:
             Conflict: It has already ended.
         """
-        response = self._service.send("POST", _job_path(job_id, "cancel"), again=Again.IF_NOT_SENT)
+        return self._ask(job_id, "cancel")
+
+    def pause(self, job_id: str) -> Job:
+        """Ask a job to let go of its worker; a running one is `pausing` until its checkpoint is saved.
+
+        Raises:
+            Conflict: It has already ended, or is being cancelled.
+        """
+        return self._ask(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; it goes on from its checkpoint.
+
+        Raises:
+            Conflict: It is still pausing, or has ended.
+        """
+        return self._ask(job_id, "resume")
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a copy of a job that failed or was cancelled, and return the copy.
+
+        Raises:
+            Conflict: It has not ended, or has succeeded.
+        """
+        return self._ask(job_id, "retry")
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """A job's attempts, oldest first: which worker, when, and how each ended."""
+        return cast(list[Attempt], object_of(self._get(_job_path(job_id, "attempts")), "data")["data"])
+
+    def logs(self, job_id: str, attempt: int | None = None, tail: int | None = None) -> list[Log]:
+        """The end of what each attempt's trainer printed, oldest first.
+
+        Args:
+            job_id: Which job.
+            attempt: Only this attempt's.
+            tail: Only so many of the last lines of each.
+        """
+        response = self._get(_job_path(job_id, "logs"), {"attempt": attempt, "tail": tail})
+        return cast(list[Log], object_of(response, "data")["data"])
+
+    def _ask(self, job_id: str, what: str) -> Job:
+        response = self._service.send("POST", _job_path(job_id, what), again=Again.IF_NOT_SENT)
         return cast(Job, object_of(response, "id", "status"))
 
     def events(self, job_id: str, after: int = 0) -> list[Event]:

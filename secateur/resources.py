@@ -63,11 +63,33 @@ class Job(TypedDict):
     started_at: str | None
     finished_at: str | None
     attempt: int
+    retry_of: str | None
     progress: Progress
     result: Result | None
     error: JobError | None
     warnings: list[str]
     urls: dict[str, str]
+
+
+class Attempt(TypedDict):
+    """One try of one worker; `outcome` is null while it runs."""
+
+    attempt: int
+    worker: str
+    started_at: str
+    heartbeat_at: str
+    ended_at: str | None
+    outcome: str | None
+    error: JobError | None
+
+
+class Log(TypedDict):
+    """The end of what one attempt's trainer printed, and how many bytes it printed in all."""
+
+    attempt: int
+    text: str
+    printed: int
+    updated_at: str
 
 
 class Event(TypedDict):

@@ -28,7 +28,7 @@ from store.errors import (
 )
 from store.events import add_event, events_after
 from store.fences import Fence
-from store.jobs import get_job, list_jobs
+from store.jobs import attempts_of, get_job, list_jobs
 from store.keys import Principal, Scope, authenticate, create_key, ensure_team
 from store.leases import LeaseAnswer, peek, renew
 from store.logs import keep_log, logs_of
@@ -114,6 +114,7 @@ __all__ = [
     "TransitionRefused",
     "WriteSession",
     "add_event",
+    "attempts_of",
     "authenticate",
     "checkpoints_of",
     "claim_next",

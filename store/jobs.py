@@ -1,4 +1,6 @@
-"""Reads jobs: one by its id, many by page."""
+"""Reads jobs: one by its id, many by page; and who worked on one."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import or_, select
 
@@ -6,7 +8,7 @@ from store.engine import ReadSession
 from store.errors import NotFound
 from store.pages import Page, Sort, page_of
 from store.states import JobStatus
-from store.tables import Job
+from store.tables import Attempt, Job
 from store.tags import has_tag
 
 
@@ -63,3 +65,13 @@ def list_jobs(
     if q is not None:
         rows = rows.where(or_(Job.name.icontains(q, autoescape=True), Job.id.icontains(q, autoescape=True)))
     return page_of(session, rows, Job, sort=sort, limit=limit, cursor=cursor)
+
+
+def attempts_of(session: ReadSession, team_id: str, job_id: str) -> Sequence[Attempt]:
+    """Return a job's attempts, oldest first.
+
+    Raises:
+        NotFound: The team has no such job.
+    """
+    get_job(session, team_id, job_id)
+    return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()

@@ -16,19 +16,33 @@ from api.jobs import service
 from api.jobs.schemas import (
     ArtifactsView,
     ArtifactView,
+    AttemptsView,
     EventView,
     JobView,
+    LogsView,
     MasksView,
     MetricsView,
+    attempt_view,
     event_view,
     job_view,
+    log_view,
     metrics_view,
 )
 from api.jobs.spec import JobSpec
 from api.jobs.validation import ValidationView, validation_view
 from api.paging import Cursor, Limit, Listing, listing
 from api.problems import Missing
-from store import JobStatus, events_after, get_artifact, get_job, list_artifacts, list_jobs, metrics_of
+from store import (
+    JobStatus,
+    attempts_of,
+    events_after,
+    get_artifact,
+    get_job,
+    list_artifacts,
+    list_jobs,
+    logs_of,
+    metrics_of,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422))
 
@@ -127,6 +141,49 @@ def get_one(here: Here, caller: Reader, job_id: JobId, request: Request, respons
 def cancel(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Ask for the job's end. A waiting job is cancelled at once, a running one as soon as its worker hears of it."""
     return job_view(service.cancel(here, caller, job_id))
+
+
+@router.post("/{job_id}/pause", status_code=202, responses=problems_of(404, 409), summary="Pause a job")
+def pause(here: Here, caller: Submitter, job_id: JobId) -> JobView:
+    """Let go of the worker. A running job saves a checkpoint first and is `pausing` until that is done."""
+    return job_view(service.pause(here, caller, job_id))
+
+
+@router.post("/{job_id}/resume", status_code=202, responses=problems_of(404, 409), summary="Resume a paused job")
+def resume(here: Here, caller: Submitter, job_id: JobId) -> JobView:
+    """Queue the job again; it goes on from its checkpoint."""
+    return job_view(service.resume(here, caller, job_id))
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=problems_of(404, 409), summary="Try a job again")
+def retry(here: Here, caller: Submitter, job_id: JobId, response: Response) -> JobView:
+    """Queue a copy of a job that failed or was cancelled.
+
+    The answer is the new job, whose `retry_of` is the old one. It goes on from the checkpoint of a job that failed.
+    """
+    job = service.retry(here, caller, job_id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return job_view(job)
+
+
+@router.get("/{job_id}/attempts", responses=problems_of(404), summary="Who worked on a job")
+def get_attempts(here: Here, caller: Reader, job_id: JobId) -> AttemptsView:
+    """The job's attempts, oldest first: which worker, when, and how each ended."""
+    with here.database.read() as session:
+        return AttemptsView(data=[attempt_view(each) for each in attempts_of(session, caller.team_id, job_id)])
+
+
+@router.get("/{job_id}/logs", responses=problems_of(404, 422), summary="What a job's trainer printed")
+def get_logs(
+    here: Here,
+    caller: Reader,
+    job_id: JobId,
+    attempt: Annotated[int | None, Query(ge=1, lt=2**31, description="Only this attempt's.")] = None,
+    tail: Annotated[int, Query(ge=1, le=100_000, description="Only so many of the last lines of each.")] = 1000,
+) -> LogsView:
+    """The end of what each attempt's trainer printed, oldest attempt first; while it runs, some seconds old."""
+    with here.database.read() as session:
+        return LogsView(data=[log_view(each, tail) for each in logs_of(session, caller.team_id, job_id, attempt)])
 
 
 @router.get("/{job_id}/events", responses=problems_of(404, 422), summary="What happened to a job")

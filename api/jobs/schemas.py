@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from store import Event, Job, JobStatus, MaskLayer, MetricPoint
+from store import Attempt, AttemptLog, AttemptOutcome, Event, Job, JobStatus, MaskLayer, MetricPoint
 
 
 class ProgressView(BaseModel):
@@ -32,6 +32,8 @@ class UrlsView(BaseModel):
     events: str
     metrics: str
     masks: str
+    attempts: str
+    logs: str
     artifacts: str
     cancel: str
 
@@ -52,6 +54,7 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     attempt: int = Field(description="How often a worker has begun it.")
+    retry_of: str | None = Field(description="The job that this one tries again.")
     progress: ProgressView
     result: dict[str, object] | None = Field(description="Quality, densities and sizes, once it has succeeded.")
     error: ErrorView | None
@@ -73,6 +76,7 @@ def job_view(job: Job) -> JobView:
         started_at=job.started_at,
         finished_at=job.finished_at,
         attempt=job.attempt,
+        retry_of=job.retry_of,
         progress=ProgressView(
             step=job.step, total_steps=job.total_steps, phase=job.phase, density=job.density, eta_s=job.eta_s
         ),
@@ -84,6 +88,8 @@ def job_view(job: Job) -> JobView:
             events=f"{url}/events",
             metrics=f"{url}/metrics",
             masks=f"{url}/masks",
+            attempts=f"{url}/attempts",
+            logs=f"{url}/logs",
             artifacts=f"{url}/artifacts",
             cancel=f"{url}/cancel",
         ),
@@ -103,6 +109,58 @@ class EventView(BaseModel):
 def event_view(event: Event) -> EventView:
     """Show an event."""
     return EventView(seq=event.seq, type=event.type, at=event.at, attempt=event.attempt, data=dict(event.data))
+
+
+class AttemptView(BaseModel):
+    """One try of one worker."""
+
+    attempt: int = Field(description="Counts from 1.")
+    worker: str
+    started_at: datetime
+    heartbeat_at: datetime = Field(description="When its worker last renewed the lease.")
+    ended_at: datetime | None
+    outcome: AttemptOutcome | None = Field(description="How it ended; null while it runs.")
+    error: ErrorView | None
+
+
+class AttemptsView(BaseModel):
+    """A job's attempts."""
+
+    data: list[AttemptView]
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    """Show an attempt."""
+    return AttemptView(
+        attempt=attempt.number,
+        worker=attempt.worker,
+        started_at=attempt.started_at,
+        heartbeat_at=attempt.heartbeat_at,
+        ended_at=attempt.ended_at,
+        outcome=attempt.outcome,
+        error=ErrorView.model_validate(attempt.detail) if attempt.detail is not None else None,
+    )
+
+
+class LogView(BaseModel):
+    """The end of what one attempt's trainer printed."""
+
+    attempt: int
+    text: str
+    printed: int = Field(description="Bytes printed in all, of which `text` is the end.")
+    updated_at: datetime
+
+
+class LogsView(BaseModel):
+    """What a job's trainers printed."""
+
+    data: list[LogView]
+
+
+def log_view(log: AttemptLog, tail: int) -> LogView:
+    """Show the last lines of a log."""
+    lines = log.text.splitlines(keepends=True)
+    return LogView(attempt=log.attempt, text="".join(lines[-tail:]), printed=log.printed, updated_at=log.updated_at)
 
 
 class MetricsView(BaseModel):

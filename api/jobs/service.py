@@ -15,6 +15,9 @@ from store import (
     get_artifact,
     layers_of,
     request_cancel,
+    request_pause,
+    request_resume,
+    retry_job,
 )
 
 
@@ -76,6 +79,43 @@ def cancel(here: Services, caller: Principal, job_id: str) -> Job:
     """
     with here.database.write() as session:
         return request_cancel(session, caller.team_id, job_id)
+
+
+def pause(here: Services, caller: Principal, job_id: str) -> Job:
+    """Pause a job: at once while it waits, else when its worker has saved a checkpoint.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: It has ended, or is being cancelled.
+    """
+    with here.database.write() as session:
+        return request_pause(session, caller.team_id, job_id)
+
+
+def resume(here: Services, caller: Principal, job_id: str) -> Job:
+    """Queue a paused job again, and ring for a worker.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: It is still pausing, or has ended.
+    """
+    with here.database.write() as session:
+        job = request_resume(session, caller.team_id, job_id)
+    here.bell.ring(job.queue)
+    return job
+
+
+def retry(here: Services, caller: Principal, job_id: str) -> Job:
+    """Queue a copy of a job that failed or was cancelled, and ring for a worker; return the new job.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: It has not ended, or has succeeded.
+    """
+    with here.database.write() as session:
+        job = retry_job(session, caller.team_id, job_id)
+    here.bell.ring(job.queue)
+    return job
 
 
 def masks(here: Services, caller: Principal, job_id: str, layer: str | None, side: int) -> MasksView:

@@ -1,4 +1,4 @@
-"""`secateur submit`, `watch`, `jobs`, `status`, `cancel`, `download`."""
+"""`secateur submit`, `watch`, `jobs`, `status`, `download`."""
 
 import itertools
 from pathlib import Path
@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
     app.command("watch")(watch_job)
     app.command("jobs")(list_jobs)
     app.command()(status)
-    app.command()(cancel)
     app.command()(download)
 
 
@@ -112,16 +111,6 @@ def status(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> No
         print_json(job)
     else:
         report.print_job(job)
-
-
-def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
-    """Ask a job to stop. What it has trained so far is lost."""
-    with connect(context) as client:
-        job = client.cancel(job_id)
-    if as_json:
-        print_json(job)
-    else:
-        results.print(f"{job_id} is {job['status']}.", soft_wrap=True)
 
 
 def download(

@@ -21,6 +21,7 @@ def job(status: JobStatus, step: int = 0, *, phase: str | None = None, attempt: 
         "started_at": None,
         "finished_at": None,
         "attempt": attempt,
+        "retry_of": None,
         "progress": {
             "step": step,
             "total_steps": 1302 if phase else None,

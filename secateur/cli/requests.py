@@ -1,0 +1,72 @@
+"""`secateur cancel`, `pause`, `resume`, `retry`, `logs`."""
+
+from typing import Annotated
+
+import typer
+
+from secateur.cli.connection import connect
+from secateur.cli.jobs import JobId
+from secateur.cli.output import AsJson, print_json, results, say
+from secateur.resources import Job
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(cancel)
+    app.command()(pause)
+    app.command()(resume)
+    app.command()(retry)
+    app.command()(logs)
+
+
+def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Ask a job to stop. What it has trained so far is lost."""
+    with connect(context) as client:
+        _show(client.cancel(job_id), as_json=as_json)
+
+
+def pause(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Let a job go from its worker; it saves a checkpoint first."""
+    with connect(context) as client:
+        _show(client.pause(job_id), as_json=as_json)
+
+
+def resume(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Let a paused job go on from its checkpoint."""
+    with connect(context) as client:
+        _show(client.resume(job_id), as_json=as_json)
+
+
+def retry(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Try a job that failed or was cancelled again, as a new job, and print its id."""
+    with connect(context) as client:
+        job = client.retry(job_id)
+    if as_json:
+        print_json(job)
+    else:
+        results.print(job["id"], soft_wrap=True)
+
+
+def logs(
+    context: typer.Context,
+    job_id: JobId,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt's; the last one's unless told.")] = None,
+    tail: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a job's trainer printed."""
+    with connect(context) as client:
+        found = client.logs(job_id, attempt, tail)
+    if as_json:
+        print_json(found)
+    elif found:
+        results.print(found[-1]["text"], end="", markup=False, highlight=False, soft_wrap=True)
+    else:
+        say("There is no log: no worker has begun it.")
+
+
+def _show(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        results.print(f"{job['id']} is {job['status']}.", soft_wrap=True)

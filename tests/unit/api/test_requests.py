@@ -1,0 +1,71 @@
+"""Pause, resume, retry, attempts and logs over HTTP."""
+
+from typing import Any
+
+import pytest
+
+from store import JobError, claim_next, finish_failed, keep_log
+from tests.unit.api.calling import Api
+
+
+@pytest.fixture
+def path(api: Api, model: str, dataset: str) -> str:
+    """The path of a job that waits, before every other one."""
+    spec: dict[str, Any] = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+    return api.submit({**spec, "priority": 1000}).headers["location"]
+
+
+def fail(api: Api) -> None:
+    """Let a worker begin the job, print something, and fail."""
+    with api.database.write() as session:
+        claim = claim_next(session, "default", "worker-1", lease_s=60.0)
+    assert claim is not None
+    with api.database.write() as session:
+        keep_log(session, claim.fence, "one\ntwo\nthree\n", 14)
+        finish_failed(session, claim.fence, JobError("data_error", "Row 7 has no label.", "three"))
+
+
+def test_a_waiting_job_is_paused_and_goes_on(api: Api, path: str) -> None:
+    assert api.call("POST", f"{path}/pause").json()["status"] == "paused"
+    assert api.call("POST", f"{path}/retry").status_code == 409
+    answer = api.call("POST", f"{path}/resume")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    types = [event["type"] for event in api.get(f"{path}/events").json()]
+    assert types == ["submitted", "paused", "resumed"]
+    api.call("POST", f"{path}/cancel")
+
+
+def test_a_failed_job_is_tried_again_as_another(api: Api, path: str) -> None:
+    fail(api)
+    refused = api.call("POST", f"{path}/pause")
+    assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
+    answer = api.call("POST", f"{path}/retry")
+    again = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == again["urls"]["self"] != path
+    assert (again["status"], again["retry_of"]) == ("queued", path.rpartition("/")[2])
+    assert again["spec"] == api.get(path).json()["spec"]
+    assert api.get(path).json()["status"] == "failed"
+    api.call("POST", f"{again['urls']['self']}/cancel")
+
+
+def test_who_worked_on_it_and_what_was_printed(api: Api, path: str) -> None:
+    assert api.get(f"{path}/attempts").json() == {"data": []}
+    assert api.get(f"{path}/logs").json() == {"data": []}
+    fail(api)
+    [attempt] = api.get(f"{path}/attempts").json()["data"]
+    assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "worker-1", "failed")
+    assert attempt["error"] == {"code": "data_error", "detail": "Row 7 has no label.", "log_tail": "three"}
+    [log] = api.get(f"{path}/logs?tail=2").json()["data"]
+    assert (log["attempt"], log["text"], log["printed"]) == (1, "two\nthree\n", 14)
+    assert api.get(f"{path}/logs?attempt=2").json() == {"data": []}
+    assert api.get(f"{path}/logs?tail=0").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [("POST", "pause"), ("POST", "resume"), ("POST", "retry"), ("GET", "attempts"), ("GET", "logs")],
+)
+def test_another_teams_job_is_not_there(api: Api, method: str, what: str) -> None:
+    answer = api.call(method, f"/v1/jobs/job_{'0' * 32}/{what}")
+    assert answer.status_code == 404
