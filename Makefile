@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check fmt bench-selection bench-step bench-quality bench-paper clean
+.PHONY: help install demo test check fmt bench-selection bench-step bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -61,6 +61,9 @@ bench-quality: $(STAMP)-bench ## Quality against sparsity, all methods; goes on 
 $(STAMP)-bench: $(STAMP)
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
 	@touch $@
+
+bench-engine: install ## Time a job's start, its recovery after a SIGKILL, and the engine's share of a training step
+	@$(BIN)/python -m benchmarks.engine
 
 bench-paper: install ## What the paper's own runs would be; README in benchmarks/ says how to run them on a GPU
 	@$(BIN)/python -m benchmarks.paper --dry-run

@@ -99,8 +99,14 @@ def release_preempted(session: WriteSession, fence: Fence) -> JobStatus:
     return _end(session, fence, status, _after_leaving(status), AttemptOutcome.PREEMPTED, event="preempted")
 
 
-def release_crashed(session: WriteSession, fence: Fence, error: JobError) -> JobStatus:
-    """Give a job back because its trainer died, to be tried again later, unless it has crashed too often.
+def release_crashed(session: WriteSession, fence: Fence, error: JobError, *, at_once: bool = False) -> JobStatus:
+    """Give a job back because its trainer died, to be tried again, unless it has crashed too often.
+
+    Args:
+        session: Committed by its owner.
+        fence: The attempt that crashed.
+        error: What is known of it.
+        at_once: Let it be tried at once, and not after a wait that grows with each crash.
 
     Returns:
         `queued`; `failed` with the code `attempts_exhausted`; or where the job was going: `cancelled`, `paused`.
@@ -115,7 +121,7 @@ def release_crashed(session: WriteSession, fence: Fence, error: JobError) -> Job
     crashes, most = session.execute(select(Job.crashes + 1, Job.max_attempts).where(Job.id == fence.job_id)).one()
     if crashes < most:
         wait_s = min(_BACKOFF_S * 2.0 ** (crashes - 1), _LONGEST_BACKOFF_S)
-        later = {"crashes": crashes, "not_before": db_now(wait_s)}
+        later = {"crashes": crashes, "not_before": None if at_once else db_now(wait_s)}
         return _end(session, fence, status, to, AttemptOutcome.LOST, error=error, event="requeued", columns=later)
     exhausted = JobError(
         "attempts_exhausted", f"{crashes} of {most} attempts crashed. The last one: {error.detail}", error.log_tail

@@ -42,5 +42,7 @@ def requeue_expired(session: WriteSession) -> list[ExpiredAttempt]:
     for job_id, number, worker, queue in lapsed:
         fence = Fence(job_id, number)
         error = JobError("lease_expired", f"Worker {worker} was not heard of until its lease ran out.")
-        expired.append(ExpiredAttempt(fence, worker, queue, release_crashed(session, fence, error)))
+        # The lease was wait enough.
+        status = release_crashed(session, fence, error, at_once=True)
+        expired.append(ExpiredAttempt(fence, worker, queue, status))
     return expired

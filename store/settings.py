@@ -40,7 +40,7 @@ class Settings(BaseSettings):
         1.0, gt=0, description="How often a worker looks at its trainer and for a cancel request, in seconds."
     )
     reconcile_s: float = Field(
-        15.0, gt=0, description="How often the reconciler looks for lapsed leases and rings waiting queues, in seconds."
+        10.0, gt=0, description="How often the reconciler looks for lapsed leases and rings waiting queues, in seconds."
     )
     stop_grace_s: float = Field(
         60.0,

@@ -31,6 +31,9 @@ class Saver:
     """Says when a checkpoint is due, and brings each into the database before training goes on.
 
     A stop is a checkpoint that is due at once, and the end of the run when it is safe.
+
+    Attributes:
+        interval: seconds from one to the next; grows with what they cost.
     """
 
     def __init__(self, database: Database, fence: Fence, settings: Settings, reporter: Reporter) -> None:
@@ -48,7 +51,7 @@ class Saver:
         self._settings = settings
         self._reporter = reporter
         self._since = self._begun = time.monotonic()
-        self._interval = settings.checkpoint_s
+        self.interval = settings.checkpoint_s
         self._steps = 0
         self._stop_requested = False
 
@@ -63,7 +66,7 @@ class Saver:
         every = self._settings.checkpoint_steps
         due = (
             self._stop_requested
-            or now - self._since >= self._interval
+            or now - self._since >= self.interval
             or (every is not None and self._steps % every == 0)
         )
         if due:
@@ -88,7 +91,7 @@ class Saver:
             log.warning("The database is away; the next checkpoint may come through.")
         self._reporter.beat()
         now = time.monotonic()
-        self._interval = max(self._settings.checkpoint_s, (now - self._begun) / _MOST_OF_THE_TIME)
+        self.interval = max(self._settings.checkpoint_s, (now - self._begun) / _MOST_OF_THE_TIME)
         self._since = now
         if self._stop_requested:
             raise Stopped

@@ -96,8 +96,6 @@ def test_a_damaged_checkpoint_is_passed_over(stage: Stage, damaged: int) -> None
     older = [0, *reversed(saved(stage, job_id))][-1 - damaged]
     stage.worker()
     stage.reconciler()
-    stage.wait_for(job_id, JobStatus.QUEUED)
-    stage.no_backoff(job_id)
     stage.wait_for(job_id, JobStatus.SUCCEEDED)
     assert begun_at(stage, job_id) == older
     assert [each.type for each in stage.events(job_id)].count("checkpoint_discarded") == damaged
