@@ -28,7 +28,15 @@ from api.jobs.spec import JobSpec
 from api.jobs.validation import ValidationView, validation_view
 from api.paging import Cursor, Limit, Listing, listing
 from api.problems import Missing
-from store import JobStatus, events_after, get_artifact, get_job, list_artifacts, list_jobs, metrics_of
+from store import (
+    JobStatus,
+    events_after,
+    get_artifact,
+    get_job,
+    list_artifacts,
+    list_jobs,
+    metrics_of,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422))
 
@@ -44,7 +52,7 @@ _SPEC = documentation.json_body(
     "",
     status_code=202,
     openapi_extra=_SPEC,
-    responses=problems_of(400, 413, 415, 422, 503),
+    responses=problems_of(400, 413, 415, 422, 429, 503),
     summary="Submit a job",
 )
 def post(
@@ -64,7 +72,7 @@ def post(
     """
     job = service.submit(here, caller, body, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job_view(job)
+    return job_view(job, service.place(here, job))
 
 
 @router.post(
@@ -108,7 +116,7 @@ def get_list(
             limit=limit,
             cursor=cursor,
         )
-        return listing(page, job_view)
+    return listing(page, job_view)
 
 
 @router.get("/{job_id}", responses=problems_of(404), summary="Look at a job", response_model=JobView)
@@ -116,11 +124,14 @@ def get_one(here: Here, caller: Reader, job_id: JobId, request: Request, respons
     """The job as it is now; with `If-None-Match`, 304 while nothing has changed."""
     with here.database.read() as session:
         job = get_job(session, caller.team_id, job_id)
-    headers = {"ETag": f'"{job.id}.{job.version}"', "Cache-Control": "no-cache"}
+    place = service.place(here, job)
+    # A place changes with what other jobs do, of which the job's version knows nothing.
+    standing = f".{place.position}.{place.eta_s}" if place else ""
+    headers = {"ETag": f'"{job.id}.{job.version}{standing}"', "Cache-Control": "no-cache"}
     if is_known(request, headers["ETag"]):
         return not_modified(headers)
     response.headers.update(headers)
-    return job_view(job)
+    return job_view(job, place)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a job")
