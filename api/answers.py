@@ -13,9 +13,23 @@ from starlette.exceptions import HTTPException
 from api import problems
 from api.problems import FieldError, Problem, ProblemDocument
 from store.engine import DATABASE_AWAY
-from store.errors import BlobAbandoned, IdempotencyConflict, InvalidCursor, NotFound, StoreError, TransitionRefused
+from store.errors import (
+    BlobAbandoned,
+    IdempotencyConflict,
+    InvalidCursor,
+    NotFound,
+    QueueFull,
+    StoreError,
+    TransitionRefused,
+)
 
 log = structlog.get_logger(__name__)
+
+_FIELDS: Mapping[type[StoreError], str] = {
+    IdempotencyConflict: "/header/Idempotency-Key",
+    InvalidCursor: "/query/cursor",
+}
+"""Where in the request the fault lies."""
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -59,10 +73,10 @@ def _of_store(error: Exception) -> Problem:
             return problems.Missing(str(error))
         case TransitionRefused():
             return problems.StateForbids(str(error))
-        case IdempotencyConflict():
-            return problems.Invalid([FieldError("/header/Idempotency-Key", str(error))])
-        case InvalidCursor():
-            return problems.Invalid([FieldError("/query/cursor", str(error))])
+        case IdempotencyConflict() | InvalidCursor():
+            return problems.Invalid([FieldError(_FIELDS[type(error)], str(error))])
+        case QueueFull():
+            return problems.LimitReached(str(error))
         case BlobAbandoned():
             return problems.Unavailable(str(error), retry_after_s=1)
         case _:

@@ -10,6 +10,7 @@ Problem
 ├── WrongMediaType          415  the body is of another type
 ├── RangeNotSatisfiable     416  no byte of the file is in the range
 ├── Invalid                 422  readable, but wrong: names each field and what to do
+├── LimitReached            429  the team has as much of something as it may
 └── Unavailable             503  try again soon
 """
 
@@ -130,6 +131,14 @@ class Invalid(Problem):
         found = tuple(errors)
         summary = found[0].detail if len(found) == 1 else f"{what} has {len(found)} problems; `errors` lists them."
         super().__init__(summary, errors=found)
+
+
+class LimitReached(Problem):
+    """The team has as much of something as it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "limit-reached"
+    title = "The team's limit is reached"
 
 
 class Unavailable(Problem):

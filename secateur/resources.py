@@ -58,6 +58,7 @@ class Job(TypedDict):
     name: str | None
     tags: dict[str, str]
     priority: int
+    queue_position: int | None
     spec: dict[str, object]
     created_at: str
     started_at: str | None

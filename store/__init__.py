@@ -3,7 +3,7 @@
 from store.artifacts import NewArtifact, get_artifact, list_artifacts
 from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
 from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
-from store.claims import Claim, claim_next, queues_with_work
+from store.claims import Claim, claim_next
 from store.datasets import NewSplit, get_dataset, insert_dataset, list_datasets
 from store.documents import JsonObject, JsonValue
 from store.endings import (
@@ -23,11 +23,13 @@ from store.errors import (
     IdempotencyConflict,
     InvalidCursor,
     NotFound,
+    QueueFull,
     StoreError,
     TransitionRefused,
 )
 from store.events import add_event, events_after
 from store.fences import Fence
+from store.forecasts import Place, place_of
 from store.jobs import attempts_of, get_job, list_jobs
 from store.keys import Principal, Scope, authenticate, create_key, ensure_team
 from store.leases import LeaseAnswer, peek, renew
@@ -38,6 +40,7 @@ from store.pages import Page, Sort
 from store.progress import MetricPoint, metrics_of, record_progress
 from store.recovery import ExpiredAttempt, requeue_expired
 from store.requests import request_cancel, request_pause, request_resume, retry_job
+from store.scheduling import queues_with_work
 from store.settings import Settings
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
 from store.submission import NewJob, Submitted, create_job
@@ -103,7 +106,9 @@ __all__ = [
     "NewSplit",
     "NotFound",
     "Page",
+    "Place",
     "Principal",
+    "QueueFull",
     "ReadSession",
     "Scope",
     "Settings",
@@ -142,6 +147,7 @@ __all__ = [
     "metrics_of",
     "open_database",
     "peek",
+    "place_of",
     "publish_checkpoint",
     "queues_with_work",
     "record_progress",

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy import insert
 from sqlalchemy.sql.expression import func
 
 from store.clock import db_now
 from store.documents import JsonObject
-from store.engine import ReadSession, WriteSession
+from store.engine import WriteSession
 from store.fences import Fence
+from store.locks import lock_claims
+from store.scheduling import best_job, teams_in_turn
 from store.states import JobStatus
 from store.tables import Attempt, Job
 from store.transitions import move
@@ -23,36 +25,39 @@ class Claim:
     spec: JsonObject
     dataset_id: str | None
     model_id: str | None
+    gpus: int = 1
 
 
-def _eligible() -> ColumnElement[bool]:
-    return (Job.status == JobStatus.QUEUED) & or_(Job.not_before.is_(None), Job.not_before <= db_now())
-
-
-def claim_next(session: WriteSession, queue: str, worker: str, lease_s: float) -> Claim | None:
-    """Claim the eligible job of a queue that has the highest priority, and of these the oldest.
+def claim_next(
+    session: WriteSession, queue: str, worker: str, lease_s: float, *, gpus: int = 1, max_running: int | None = None
+) -> Claim | None:
+    """Claim the job of a queue whose turn it is: see `store.scheduling`.
 
     Args:
         session: Committed by its owner; only then is the job ours.
         queue: Which queue.
         worker: Who claims, for the record.
         lease_s: How long the claim lasts without a renewal, in seconds.
+        gpus: What the worker offers; jobs that ask for more are left to others. One that has none offers 1, since a
+            job that asks for 1 takes whatever is there.
+        max_running: The limit of running jobs of teams without one of their own; None is no limit.
 
     Returns:
         None when nothing is eligible.
     """
-    # Two claimers never wait for each other: PostgreSQL skips what another has locked, and SQLite (which has no row
-    # locks and ignores FOR UPDATE) lets one writer in at a time.
-    job = session.scalar(
-        select(Job)
-        .where(Job.queue == queue, _eligible())
-        .order_by(Job.priority.desc(), Job.created_at, Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-    if job is None:
-        return None
+    lock_claims(session)
+    for team_id in teams_in_turn(session, queue, gpus, max_running):
+        # Never wait here, where others wait for us: PostgreSQL skips a job that is being cancelled right now.
+        job = session.scalar(
+            best_job(queue, team_id, gpus).with_for_update(skip_locked=True).execution_options(populate_existing=True)
+        )
+        if job is not None:
+            return _begin(session, job, worker, lease_s)
+    return None
+
+
+def _begin(session: WriteSession, job: Job, worker: str, lease_s: float) -> Claim | None:
+    """Start the next attempt of a job whose row is locked."""
     number = job.attempt + 1
     claimed = move(
         session,
@@ -76,9 +81,4 @@ def claim_next(session: WriteSession, queue: str, worker: str, lease_s: float) -
             deadline_at=db_now(job.max_runtime_s),
         )
     )
-    return Claim(Fence(job.id, number), job.team_id, job.spec, job.dataset_id, job.model_id)
-
-
-def queues_with_work(session: ReadSession) -> list[str]:
-    """Return the queues that hold an eligible job, for the reconciler to ring."""
-    return list(session.scalars(select(Job.queue).where(_eligible()).distinct().order_by(Job.queue)))
+    return Claim(Fence(job.id, number), job.team_id, job.spec, job.dataset_id, job.model_id, job.gpus)

@@ -4,6 +4,7 @@ StoreError
 ├── NotFound                no such row, or another team's
 ├── TransitionRefused       the job's state forbids what was asked
 ├── IdempotencyConflict     the key was used for another body
+├── QueueFull               the team has as many waiting jobs as it may
 ├── InvalidCursor           the page cursor is not one we gave
 ├── FenceLost               the attempt no longer owns its job
 └── BlobError
@@ -42,6 +43,17 @@ class IdempotencyConflict(StoreError):
             f"Idempotency-Key {key!r} was used for another request. Send the same body again, or choose a new key."
         )
         self.key = key
+
+
+class QueueFull(StoreError):
+    """The team has as many waiting jobs as it may."""
+
+    def __init__(self, waiting: int, limit: int) -> None:
+        super().__init__(
+            f"Your team has {waiting} jobs waiting, and its limit (max_queued) is {limit}. Submit again when some have "
+            "begun, cancel some that you no longer need, or ask the operator for a higher limit."
+        )
+        self.limit = limit
 
 
 class InvalidCursor(StoreError):

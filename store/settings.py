@@ -3,7 +3,7 @@
 import socket
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -27,6 +27,12 @@ class Settings(BaseSettings):
     )
     max_model_bytes: int = Field(
         4 * 2**30, gt=0, description="The largest accepted upload of one model, all its files together, in bytes."
+    )
+    team_max_running: int | None = Field(
+        None, ge=0, description="How many jobs of one team may run at once, for teams without a limit of their own."
+    )
+    team_max_queued: int = Field(
+        10_000, ge=0, description="How many jobs of one team may wait, for teams without a limit of their own."
     )
     lease_s: float = Field(
         60.0,
@@ -73,6 +79,10 @@ class Settings(BaseSettings):
     worker_name: str = Field(
         default_factory=socket.gethostname,
         description="How this worker signs its attempts. Defaults to the host's name.",
+    )
+
+    worker_gpus: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
+        "auto", description="How many GPUs this worker offers; `auto` counts those it can see."
     )
 
     @model_validator(mode="after")

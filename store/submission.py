@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from store.clock import db_now
 from store.documents import JsonObject
 from store.doorbell import DEFAULT_QUEUE
 from store.engine import WriteSession
-from store.errors import IdempotencyConflict
+from store.errors import IdempotencyConflict, QueueFull
 from store.events import write_event
 from store.ids import new_id
 from store.jobs import get_job
+from store.locks import lock_team
+from store.scheduling import is_waiting
 from store.states import JobStatus
 from store.tables import IdempotencyKey, Job
 from store.upserts import insert_into
@@ -37,6 +39,7 @@ class NewJob:
     total_steps: int | None = None
     max_attempts: int = 3
     max_runtime_s: float = 86_400.0
+    gpus: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def create_job(
     *,
     idempotency_key: str | None = None,
     body_sha256: str = "",
+    max_queued: int | None = None,
 ) -> Submitted:
     """Queue a job with its first event, or return the job that the same request queued before.
 
@@ -63,15 +67,18 @@ def create_job(
         new: The job.
         idempotency_key: The client's key, if it sent one; good for 24 hours.
         body_sha256: The digest of the request's body, which tells a repeated request from another.
+        max_queued: The limit of waiting jobs of a team without one of its own; None is no limit.
 
     Raises:
         IdempotencyConflict: The key was used for another body.
+        QueueFull: The team has as many waiting jobs as it may.
     """
     job_id = new_id("job")
     if idempotency_key is not None:
         first = _take_key(session, team_id, idempotency_key, body_sha256, job_id)
         if first != job_id:
             return Submitted(get_job(session, team_id, first), replayed=True)
+    _keep_to_limit(session, team_id, max_queued)
     job = Job(
         id=job_id,
         team_id=team_id,
@@ -88,6 +95,7 @@ def create_job(
         model_id=new.model_id,
         max_attempts=new.max_attempts,
         max_runtime_s=new.max_runtime_s,
+        gpus=new.gpus,
         total_steps=new.total_steps,
         event_seq=1,
     )
@@ -95,6 +103,17 @@ def create_job(
     session.flush()
     write_event(session, job_id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED})
     return Submitted(job, replayed=False)
+
+
+def _keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) -> None:
+    """Refuse a job too many. The team stays locked: of two submits at once, the second counts the first one's job."""
+    team = lock_team(session, team_id)
+    limit = max_queued if team is None or team.max_queued is None else team.max_queued
+    if limit is None:
+        return
+    waiting = session.scalar(select(func.count()).where(is_waiting(), Job.team_id == team_id)) or 0
+    if waiting >= limit:
+        raise QueueFull(waiting, limit)
 
 
 def _take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, job_id: str) -> str:

@@ -16,6 +16,7 @@ from celery.signals import worker_process_init, worker_shutting_down
 from store import DATABASE_AWAY, Database, Settings, claim_next, open_database
 from store.doorbell import CELERY, DEFAULT_QUEUE, TASK
 from worker.broker import tolerate_rubbish
+from worker.gpus import offered_gpus
 from worker.lifeline import die_with_parent
 from worker.scratch import Scratch
 from worker.supervisor import Supervisor
@@ -73,6 +74,7 @@ def work(queue: str) -> int:
 def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -> int:
     scratch = Scratch(settings.scratch_dir)
     supervisor = Supervisor(database, settings, scratch, is_stopping)
+    gpus = offered_gpus(settings.worker_gpus)
     attempts = 0
     try:
         while not is_stopping():
@@ -80,7 +82,14 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
             scratch.check()
             scratch.sweep()
             with database.write() as session:
-                claim = claim_next(session, queue, f"{settings.worker_name}:{os.getpid()}", settings.lease_s)
+                claim = claim_next(
+                    session,
+                    queue,
+                    f"{settings.worker_name}:{os.getpid()}",
+                    settings.lease_s,
+                    gpus=gpus,
+                    max_running=settings.team_max_running,
+                )
             if claim is None:
                 break
             attempts += 1

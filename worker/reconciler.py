@@ -19,14 +19,14 @@ log = structlog.get_logger(__name__)
 _ABANDONED_AFTER_S = 6 * 3600.0
 
 
-def reconcile(database: Database) -> None:
-    """One round."""
+def reconcile(database: Database, team_max_running: int | None = None) -> None:
+    """One round; for teams without a limit of running jobs of their own, `team_max_running` is theirs."""
     with database.write() as session:
         expired = requeue_expired(session)
     for attempt in expired:
         log.warning("lease_lapsed", job=attempt.fence.job_id, attempt=attempt.fence.attempt, status=attempt.status)
     with database.read() as session:
-        queues = queues_with_work(session)
+        queues = queues_with_work(session, team_max_running)
     for queue in queues:
         _ring(queue)
     DatabaseBlobStore(database).sweep(_ABANDONED_AFTER_S)
@@ -51,7 +51,7 @@ def main() -> None:
         signal.signal(sig, lambda signum, frame: stop.set())
     while not stop.is_set():
         try:
-            reconcile(database)
+            reconcile(database, settings.team_max_running)
         except DATABASE_AWAY as error:
             log.warning("database_away", error=str(error.__cause__ or error))
         if once:

@@ -58,7 +58,7 @@ _SPEC = documentation.json_body(
     "",
     status_code=202,
     openapi_extra=_SPEC,
-    responses=problems_of(400, 413, 415, 422, 503),
+    responses=problems_of(400, 413, 415, 422, 429, 503),
     summary="Submit a job",
 )
 def post(
@@ -78,7 +78,7 @@ def post(
     """
     job = service.submit(here, caller, body, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job_view(job)
+    return job_view(job, service.place(here, job))
 
 
 @router.post(
@@ -122,7 +122,7 @@ def get_list(
             limit=limit,
             cursor=cursor,
         )
-        return listing(page, job_view)
+    return listing(page, job_view)
 
 
 @router.get("/{job_id}", responses=problems_of(404), summary="Look at a job", response_model=JobView)
@@ -130,11 +130,14 @@ def get_one(here: Here, caller: Reader, job_id: JobId, request: Request, respons
     """The job as it is now; with `If-None-Match`, 304 while nothing has changed."""
     with here.database.read() as session:
         job = get_job(session, caller.team_id, job_id)
-    headers = {"ETag": f'"{job.id}.{job.version}"', "Cache-Control": "no-cache"}
+    place = service.place(here, job)
+    # A place changes with what other jobs do, of which the job's version knows nothing.
+    standing = f".{place.position}.{place.eta_s}" if place else ""
+    headers = {"ETag": f'"{job.id}.{job.version}{standing}"', "Cache-Control": "no-cache"}
     if is_known(request, headers["ETag"]):
         return not_modified(headers)
     response.headers.update(headers)
-    return job_view(job)
+    return job_view(job, place)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a job")
@@ -152,7 +155,8 @@ def pause(here: Here, caller: Submitter, job_id: JobId) -> JobView:
 @router.post("/{job_id}/resume", status_code=202, responses=problems_of(404, 409), summary="Resume a paused job")
 def resume(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Queue the job again; it goes on from its checkpoint."""
-    return job_view(service.resume(here, caller, job_id))
+    job = service.resume(here, caller, job_id)
+    return job_view(job, service.place(here, job))
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=problems_of(404, 409), summary="Try a job again")
@@ -163,7 +167,7 @@ def retry(here: Here, caller: Submitter, job_id: JobId, response: Response) -> J
     """
     job = service.retry(here, caller, job_id)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job_view(job)
+    return job_view(job, service.place(here, job))
 
 
 @router.get("/{job_id}/attempts", responses=problems_of(404), summary="Who worked on a job")

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from store import Attempt, AttemptLog, AttemptOutcome, Event, Job, JobStatus, MaskLayer, MetricPoint
+from store import ACTIVE, Attempt, AttemptLog, AttemptOutcome, Event, Job, JobStatus, MaskLayer, MetricPoint, Place
 
 
 class ProgressView(BaseModel):
@@ -14,7 +14,10 @@ class ProgressView(BaseModel):
     total_steps: int | None
     phase: str | None = Field(description="What is being done, in a word.")
     density: float | None = Field(description="Kept share of the prunable weights now.")
-    eta_s: float | None = Field(description="Seconds left, as far as can be told.")
+    eta_s: float | None = Field(
+        description="Seconds until the job is done, as far as can be told. Of a waiting job only when it is looked at "
+        "alone, near the front, and jobs like it and those before it have run before."
+    )
 
 
 class ErrorView(BaseModel):
@@ -46,6 +49,10 @@ class JobView(BaseModel):
     name: str | None
     tags: dict[str, str]
     priority: int
+    queue_position: int | None = Field(
+        description="1 is next. Jobs of all teams count, in the order in which they would begin if none ended "
+        "meanwhile; null unless queued, in lists, and while the job backs off after a crash."
+    )
     spec: dict[str, object] = Field(
         description="As resolved: every default filled in, with the task's columns, the splits, `labels` in the order "
         "of their ids, `holdout` (the share of training rows held out, or null) and `total_steps` of one run."
@@ -62,8 +69,8 @@ class JobView(BaseModel):
     urls: UrlsView
 
 
-def job_view(job: Job) -> JobView:
-    """Show a job."""
+def job_view(job: Job, place: Place | None = None) -> JobView:
+    """Show a job, and where it stands if it waits."""
     url = f"/v1/jobs/{job.id}"
     return JobView(
         id=job.id,
@@ -71,6 +78,7 @@ def job_view(job: Job) -> JobView:
         name=job.name,
         tags=dict(job.tags),
         priority=job.priority,
+        queue_position=place.position if place else None,
         spec=dict(job.spec),
         created_at=job.created_at,
         started_at=job.started_at,
@@ -78,7 +86,12 @@ def job_view(job: Job) -> JobView:
         attempt=job.attempt,
         retry_of=job.retry_of,
         progress=ProgressView(
-            step=job.step, total_steps=job.total_steps, phase=job.phase, density=job.density, eta_s=job.eta_s
+            step=job.step,
+            total_steps=job.total_steps,
+            phase=job.phase,
+            density=job.density,
+            # A job that lost its worker keeps what that one foretold; nobody works towards it any more.
+            eta_s=job.eta_s if job.status in ACTIVE else place and place.eta_s,
         ),
         result=dict(job.result) if job.result is not None else None,
         error=ErrorView.model_validate(job.error) if job.error is not None else None,

@@ -8,12 +8,15 @@ from api.jobs.schemas import MasksView, PictureView, layer_view
 from api.problems import FieldError, Invalid
 from store import (
     Job,
+    JobStatus,
     NewJob,
     NotFound,
+    Place,
     Principal,
     create_job,
     get_artifact,
     layers_of,
+    place_of,
     request_cancel,
     request_pause,
     request_resume,
@@ -27,6 +30,7 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
     Raises:
         Invalid: The spec is wrong; nothing is stored.
         IdempotencyConflict: The key was used for another body.
+        QueueFull: The team has as many waiting jobs as it may.
     """
     with here.database.read() as session:
         resolved = resolve(session, caller.team_id, body.document)
@@ -37,6 +41,7 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
             _new_job(resolved),
             idempotency_key=idempotency_key,
             body_sha256=body.sha256,
+            max_queued=here.settings.team_max_queued,
         )
     here.bell.ring(submitted.job.queue)
     return submitted.job
@@ -116,6 +121,14 @@ def retry(here: Services, caller: Principal, job_id: str) -> Job:
         job = retry_job(session, caller.team_id, job_id)
     here.bell.ring(job.queue)
     return job
+
+
+def place(here: Services, job: Job) -> Place | None:
+    """Where a job stands in the line; None unless it waits."""
+    if job.status is not JobStatus.QUEUED:
+        return None
+    with here.database.read() as session:
+        return place_of(session, job, here.settings.team_max_running)
 
 
 def masks(here: Services, caller: Principal, job_id: str, layer: str | None, side: int) -> MasksView:

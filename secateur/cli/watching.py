@@ -147,9 +147,11 @@ def _doing(job: Job, *, styled: bool) -> str:
 
 
 def _remarks(job: Job, losses: str) -> list[str]:
+    density, eta_s = job["progress"]["density"], job["progress"]["eta_s"]
+    if job["status"] == "queued" and (position := job.get("queue_position")):
+        return [f"number {position} in line", *([f"done in about {seconds_text(eta_s)}"] if eta_s is not None else [])]
     if job["status"] != "running":
         return []
-    density, eta_s = job["progress"]["density"], job["progress"]["eta_s"]
     return [
         *([f"density {percent_text(density)}"] if density is not None else []),
         *([losses] if losses else []),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Enum, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Enum, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.documents import JsonDocument, JsonObject
@@ -30,15 +30,7 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         Index(None, "team_id", "created_at", "id"),
-        # what claim_next reads: few rows are queued, however many are done
-        Index(
-            "ix_job_waiting",
-            "queue",
-            "priority",
-            "created_at",
-            sqlite_where=text("status = 'queued'"),
-            postgresql_where=text("status = 'queued'"),
-        ),
+        CheckConstraint("gpus >= 1", name="gpus"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -67,6 +59,7 @@ class Job(Base):
     crashes: Mapped[int] = mapped_column(default=0)  # attempts that were lost
     max_attempts: Mapped[int]  # how many may be lost before the job fails
     max_runtime_s: Mapped[float]  # of one attempt
+    gpus: Mapped[int] = mapped_column(server_default=text("1"))  # what its worker must offer; 1: whatever is there
 
     version: Mapped[int] = mapped_column(default=1)  # grows with every visible change; the ETag
     event_seq: Mapped[int] = mapped_column(default=0)  # of the latest event
@@ -81,6 +74,26 @@ class Job(Base):
     error: Mapped[JsonObject | None] = mapped_column(JsonDocument)
 
     retry_of: Mapped[str | None]  # the id of the job that this one tries again; no reference: that one may be deleted
+
+
+# What store.scheduling reads: few jobs wait or run, however many are done. The conditions must be spelt there as here,
+# or the databases do not see that these indexes answer them.
+Index(
+    "ix_job_waiting",
+    Job.team_id,
+    Job.queue,
+    Job.priority.desc(),
+    Job.created_at,
+    Job.id,
+    sqlite_where=text("status = 'queued'"),
+    postgresql_where=text("status = 'queued'"),
+)
+Index(
+    "ix_job_active",
+    Job.team_id,
+    sqlite_where=text("status IN ('running', 'pausing', 'cancelling')"),
+    postgresql_where=text("status IN ('running', 'pausing', 'cancelling')"),
+)
 
 
 class Attempt(Base):

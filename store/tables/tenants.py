@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import CheckConstraint, ForeignKey, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.documents import JsonDocument
@@ -13,10 +13,18 @@ class Team(Base):
     """A team: the tenant that owns datasets, models and jobs."""
 
     __tablename__ = "team"
+    __table_args__ = (
+        CheckConstraint("max_running >= 0", name="max_running"),
+        CheckConstraint("max_queued >= 0", name="max_queued"),
+        CheckConstraint("weight > 0", name="weight"),  # a share is divided by it
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[Written]
+    max_running: Mapped[int | None]  # jobs at once; null: the setting's default
+    max_queued: Mapped[int | None]  # jobs that wait; null: the setting's default
+    weight: Mapped[float] = mapped_column(server_default=text("1"))  # of two, one with 2 gets twice the share
 
 
 class Key(Base):

@@ -18,9 +18,11 @@ def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
 
 def test_documented_defaults_are_the_real_ones() -> None:
     assert not [name for name in os.environ if name.startswith(PREFIX)], "Unset SECATEUR_* to run this test."
-    values = {name: "unset" if value is None else value for name, value in Settings().model_dump().items()}
-    real = {PREFIX + name.upper(): str(value).removesuffix(".0") for name, value in values.items()}
-    documented = {row[0]: row[1].split("`")[1] for row in PAGE.rows() if len(row) == 3 and "`" in row[1]}
+    real = {
+        PREFIX + name.upper(): "unset" if value is None else str(value).removesuffix(".0")
+        for name, value in Settings().model_dump().items()
+    }
+    documented = {row[0]: row[1].split("`")[1] if "`" in row[1] else row[1] for row in PAGE.rows() if len(row) == 3}
     fixed = real.keys() - DEPENDS_ON_THE_MACHINE
     assert {name: documented.get(name) for name in fixed} == {name: real[name] for name in fixed}
 

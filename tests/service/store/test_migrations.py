@@ -11,11 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
-from store import Database, open_database
+from store import Database, Team, events_after, get_job, open_database
 from store.engine import make_engine
 from store.migrate import is_current, upgrade
 from store.tables import Base
+from tests.service.store.garden import make_team, submit_for
 
 
 def test_the_migrated_schema_is_the_schema_of_the_tables(database: Database) -> None:
@@ -26,16 +28,16 @@ def test_the_migrated_schema_is_the_schema_of_the_tables(database: Database) -> 
 
 def test_on_sqlite_both_say_it_in_the_same_words(sqlite_database: Database, tmp_path: Path) -> None:
     # compare_metadata overlooks CHECK constraints and the conditions of partial indexes
-    def words(database: Database) -> set[tuple[str, frozenset[str]]]:
+    def words(database: Database) -> set[str | frozenset[str]]:
         with database.engine.connect() as connection:
             rows = connection.execute(text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")).scalars().all()
-        return {said(" ".join(row.split())) for row in rows if "alembic_version" not in row}
-
-    def said(statement: str) -> tuple[str, frozenset[str]]:
-        start, _, body = statement.partition("(")
-        # Neither the order of constraints nor that of columns means anything: those that came later stand at the end.
-        # A comma inside parentheses separates nothing: (?!…) looks for a closing one with no opening one before it.
-        return start.strip(), frozenset(part.strip() for part in re.split(r",(?![^()]*\))", body.removesuffix(")")))
+        statements = (" ".join(row.split()).removesuffix(")") for row in rows if "alembic_version" not in row)
+        # the order of a table's columns and constraints means nothing, nor whether a constraint follows its column
+        parts = r",? (?=CONSTRAINT )|, "
+        return {
+            frozenset(part.strip() for part in re.split(parts, each)) if each.startswith("CREATE TABLE") else each
+            for each in statements
+        }
 
     created = open_database(f"sqlite:///{tmp_path / 'created.db'}")
     Base.metadata.create_all(created.engine)
@@ -73,6 +75,31 @@ def test_the_first_revision_can_be_undone(database: Database) -> None:
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         assert inspect(connection).get_table_names() == ["alembic_version"]
+
+
+def test_scheduling_comes_and_goes_without_touching_what_is_there(database: Database) -> None:
+    team = make_team(database, "team", max_running=3)
+    job_id = submit_for(database, team, gpus=2)
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        assert "max_running" not in {column["name"] for column in inspect(connection).get_columns("team")}
+        command.upgrade(config, "head")
+    with database.read() as session:
+        assert [event.type for event in events_after(session, team, job_id)] == ["submitted"]
+        assert get_job(session, team, job_id).gpus == 1
+        assert session.get_one(Team, team).weight == 1.0
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["UPDATE team SET weight = 0", "UPDATE team SET max_running = -1", "UPDATE job SET gpus = 0"]
+)
+def test_the_database_refuses_limits_that_mean_nothing(database: Database, nonsense: str) -> None:
+    submit_for(database, make_team(database, "team"))
+    with pytest.raises(IntegrityError), database.engine.begin() as connection:
+        connection.execute(text(nonsense))
 
 
 @pytest.mark.postgres

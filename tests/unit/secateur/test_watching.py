@@ -16,6 +16,7 @@ def job(status: JobStatus, step: int = 0, *, phase: str | None = None, attempt: 
         "name": None,
         "tags": {},
         "priority": 0,
+        "queue_position": None,
         "spec": {},
         "created_at": "2026-11-23T12:00:00Z",
         "started_at": None,
@@ -49,6 +50,18 @@ def test_lines_come_when_something_else_is_done(capsys: pytest.CaptureFixture[st
         "job_1 · running, dense · step 7/1302 · density 41.3% · 5 min 10 s left",
         "job_1 · running, pruning (attempt 2) · step 900/1302 · density 41.3% · train/loss 0.412 · 5 min 10 s left",
         "job_1 · succeeded",
+    ]
+
+
+def test_a_waiting_job_says_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting: Job = {**job("queued"), "queue_position": 3}
+    with _Lines() as lines:
+        lines.show(waiting, "")
+    with _Lines() as lines:
+        lines.show({**waiting, "progress": {**waiting["progress"], "eta_s": 310.0}}, "")
+    assert capsys.readouterr().err.splitlines() == [
+        "job_1 · queued · number 3 in line",
+        "job_1 · queued · number 3 in line · done in about 5 min 10 s",
     ]
 
 

@@ -1,0 +1,113 @@
+"""When a waiting job may be done: told only where all that it depends on is known."""
+
+import heapq
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from store.engine import ReadSession
+from store.places import Standing, TeamInLine, standing_of
+from store.scheduling import backs_off, is_active, is_waiting, own_order
+from store.states import JobStatus
+from store.tables import Job
+
+_FARTHEST = 20
+"""From here on an estimate would be a guess upon guesses."""
+
+_EXAMPLES = 5
+
+_COSTS = ("batch_size", "gradient_accumulation", "max_length", "precision", "dense_baseline", "freeze_embeddings")
+"""What makes a step of training longer or shorter, given model, dataset and method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a waiting job stands.
+
+    Attributes:
+        position: 1 is next.
+        eta_s: seconds until it is done, or None where that cannot be told.
+    """
+
+    position: int
+    eta_s: float | None
+
+
+def place_of(session: ReadSession, job: Job, max_running: int | None = None) -> Place | None:
+    """Say where a job stands; None unless it waits, and while it backs off after a crash.
+
+    Args:
+        session: Where to read.
+        job: Which job.
+        max_running: The limit of running jobs of teams without one of their own; None is no limit.
+    """
+    standing = standing_of(session, job, max_running)
+    if standing is None:
+        return None
+    return Place(standing.position, _eta_s(session, job, standing))
+
+
+def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
+    """Let the jobs before this one, and then this one, take the places of those that run now, as these become free.
+
+    None unless it is known how long the running jobs still take and how long jobs like those in the line took before.
+    What limits and workers with several GPUs will do is not known.
+    """
+    if standing.position > _FARTHEST or standing.is_held:
+        return None
+    running = session.execute(select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == job.queue)).all()
+    ends = [left for left, gpus in running if left is not None and gpus == 1]
+    if not ends or len(ends) < len(running):
+        return None
+    paces: dict[tuple[object, ...], float | None] = {}
+    heapq.heapify(ends)
+    for each in [*_before(session, job, standing), job]:
+        kind = _kind(each)
+        if kind not in paces:
+            paces[kind] = _seconds_per_step(session, each)
+        step_s = paces[kind]
+        if each.gpus != 1 or step_s is None or each.total_steps is None:
+            return None
+        end = heapq.heappop(ends) + step_s * (each.total_steps or 1)
+        heapq.heappush(ends, end)
+    return round(end, 1)
+
+
+def _before(session: ReadSession, job: Job, standing: Standing) -> list[Job]:
+    """The jobs that stand before one, in the line's order: of each team its first few."""
+    found: list[tuple[tuple[object, ...], Job]] = []
+    for team, count in standing.ahead:
+        found += [
+            ((-each.priority, team.share(before), each.created_at, each.id), each)
+            for before, each in enumerate(_first(session, team, job.queue, count))
+        ]
+    return [each for _, each in sorted(found, key=lambda pair: pair[0])]
+
+
+def _first(session: ReadSession, team: TeamInLine, queue: str, count: int) -> list[Job]:
+    mine = select(Job).where(is_waiting(), Job.team_id == team.team_id, Job.queue == queue, ~backs_off())
+    return list(session.scalars(mine.order_by(*own_order()).limit(count)))
+
+
+def _kind(job: Job) -> tuple[object, ...]:
+    """What jobs must have in common for one to foretell another's pace."""
+    training = job.spec.get("training")
+    costs = [training.get(name) for name in _COSTS] if isinstance(training, dict) else []
+    return (job.model_id, job.dataset_id, job.method, str(job.spec.get("distillation")), *costs)
+
+
+def _seconds_per_step(session: ReadSession, job: Job) -> float | None:
+    """The mean over the latest jobs of the same kind that ran through at once; a job without steps counts as one."""
+    done = session.scalars(
+        select(Job)
+        .where(Job.team_id == job.team_id, Job.model_id == job.model_id, Job.dataset_id == job.dataset_id)
+        .where(Job.method == job.method, Job.status == JobStatus.SUCCEEDED, Job.attempt == 1)
+        .order_by(Job.created_at.desc())
+        .limit(4 * _EXAMPLES)
+    )
+    paces = [
+        (past.finished_at - past.started_at).total_seconds() / (past.total_steps or 1)
+        for past in done
+        if past.started_at is not None and past.finished_at is not None and _kind(past) == _kind(job)
+    ][:_EXAMPLES]
+    return sum(paces) / len(paces) if paces else None

@@ -1,0 +1,121 @@
+"""Where a waiting job stands: its position in the line, told by counting and not by lining everybody up.
+
+The line is the order in which claims would take the jobs that wait if none that runs ended meanwhile. So a team's n-th
+job stands where the team has its turn with n - 1 more running jobs than now. Jobs that a limit holds back even then
+stand at the end. One look at the queue's index gives, by team, all that the position depends on.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, case, func, select, tuple_
+
+from store.engine import ReadSession
+from store.scheduling import backs_off, is_waiting, most_running, running_jobs
+from store.tables import Job, Team
+
+
+@dataclass(frozen=True, slots=True)
+class TeamInLine:
+    """A team's jobs as one waiting job sees them.
+
+    Attributes:
+        team_id: which team.
+        weight: its weight.
+        running: how many of its jobs hold a worker.
+        limit: how many may; None is no limit.
+        waiting: how many wait.
+        above: how many of these have a higher priority than the one that looks.
+        equal: how many the same, itself among them.
+        older: how many the same, and stand before it by age.
+    """
+
+    team_id: str
+    weight: float
+    running: int
+    limit: int | None
+    waiting: int
+    above: int
+    equal: int
+    older: int
+
+    def share(self, before: int) -> float:
+        """What decides between teams when so many more of this one's jobs run."""
+        return (self.running + before) / self.weight
+
+    @property
+    def may_begin(self) -> int:
+        """How many of its waiting jobs no limit holds back."""
+        return self.waiting if self.limit is None else min(self.waiting, max(0, self.limit - self.running))
+
+    def ahead(self, share: float, is_held: bool) -> int:
+        """How many of its jobs stand before the one that looks, given that one's share and whether a limit holds it."""
+        equal = bisect_left(range(self.equal), share, key=lambda number: self.share(self.above + number))
+        if equal < min(self.equal, self.older) and self.share(self.above + equal) == share:
+            equal += 1
+        turns = self.above + equal
+        return max(turns, self.may_begin) if is_held else min(turns, self.may_begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job's position (1 is next), whether a limit holds it back, and how many jobs of which team stand before it."""
+
+    position: int
+    is_held: bool
+    ahead: Sequence[tuple[TeamInLine, int]]
+
+
+def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Standing | None:
+    """Say where a job stands; None unless it waits, and while it backs off after a crash.
+
+    Args:
+        session: Where to read.
+        job: Which job.
+        max_running: The limit of running jobs of teams without one of their own; None is no limit.
+    """
+    if session.scalar(select(Job.id).where(Job.id == job.id, is_waiting(), ~backs_off())) is None:
+        return None
+    teams = _teams(session, job, max_running)
+    own = next((team for team in teams if team.team_id == job.team_id), None)
+    if own is None:
+        return None  # it was claimed between the statements
+    before = own.above + own.older
+    is_held = before >= own.may_begin
+    ahead = [(team, count) for team in teams if (count := team.ahead(own.share(before), is_held))]
+    return Standing(1 + sum(count for _, count in ahead), is_held, ahead)
+
+
+def _teams(session: ReadSession, job: Job, max_running: int | None) -> list[TeamInLine]:
+    age, its_age = tuple_(Job.created_at, Job.id), (job.created_at, job.id)
+    is_older = age < tuple_(*its_age, types=[Job.created_at.type, Job.id.type])
+    jobs = (
+        select(
+            Job.team_id,
+            func.count().label("waiting"),
+            _count(Job.priority > job.priority).label("above"),
+            _count(Job.priority == job.priority).label("equal"),
+            _count(and_(Job.priority == job.priority, is_older)).label("older"),
+        )
+        .where(is_waiting(), Job.queue == job.queue, ~backs_off())
+        .group_by(Job.team_id)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            Team.id,
+            Team.weight,
+            running_jobs(),
+            most_running(max_running),
+            jobs.c.waiting,
+            jobs.c.above,
+            jobs.c.equal,
+            jobs.c.older,
+        ).join(jobs, jobs.c.team_id == Team.id)
+    )
+    return [TeamInLine(*row) for row in rows]
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
