@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal, Self, cast
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from pruning_core.architectures import compile_pattern
 from pruning_core.columns import Part, TaskColumns
@@ -32,6 +32,10 @@ def default_learning_rate(total_steps: int, width: int) -> float:
     rate = _LEARNING_RATE * _AT_WIDTH / width * math.sqrt(_UP_TO_STEPS / max(_UP_TO_STEPS, total_steps))
     return float(f"{min(_HIGHEST_RATE, max(_LOWEST_RATE, rate)):.2g}")
 
+
+#: What a batch_size of `auto` begins with.
+_AUTO_BATCH = 32
+_BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"const": "auto"}]}
 
 Precision = Literal["auto", "fp32", "bf16"]
 Scope = Literal["global", "local", "budget"]
@@ -92,7 +96,16 @@ class Training(Part):
     max_steps: int | None = Field(
         default=None, ge=0, le=10_000_000, description="Optimizer steps; replaces epochs when given."
     )
-    batch_size: int = Field(default=32, ge=1, le=4096, description="Examples per forward pass.")
+    batch_size: Annotated[int, WithJsonSchema(_BATCH_SIZE)] = Field(
+        default=_AUTO_BATCH,
+        ge=1,
+        le=4096,
+        description="Examples per forward pass. `auto` begins with 32; where that does not fit into memory, it goes on "
+        "with half as many in twice as many passes.",
+    )
+    auto_batch: bool = Field(
+        default=False, description="Set by a batch_size of `auto`: it may be halved where memory does not suffice."
+    )
     gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
     learning_rate: float | None = Field(
         default=None,
@@ -121,6 +134,25 @@ class Training(Part):
         description="Also fine-tune the unpruned model on the same data and steps, to compare with. "
         "Without it a run takes about half the time.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_batch(cls, fields: object) -> object:
+        if isinstance(fields, dict) and fields.get("batch_size") == "auto":
+            return {**fields, "batch_size": _AUTO_BATCH, "auto_batch": True}
+        return fields
+
+    def halved(self) -> Self:
+        """The same step in forward passes of half the size: as many examples, the same number of steps.
+
+        Raises:
+            ValueError: a pass has one example only.
+        """
+        if self.batch_size < 2:
+            raise ValueError("A forward pass of one example cannot be halved.")
+        return self.model_copy(
+            update={"batch_size": self.batch_size // 2, "gradient_accumulation": self.gradient_accumulation * 2}
+        )
 
 
 class Distillation(Part):

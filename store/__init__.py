@@ -13,6 +13,7 @@ from store.endings import (
     finish_succeeded,
     release_crashed,
     release_preempted,
+    release_starved,
 )
 from store.engine import DATABASE_AWAY, Database, ReadSession, WriteSession, open_database
 from store.errors import (
@@ -153,6 +154,7 @@ __all__ = [
     "record_progress",
     "release_crashed",
     "release_preempted",
+    "release_starved",
     "renew",
     "request_cancel",
     "request_pause",

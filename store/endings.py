@@ -130,6 +130,45 @@ def release_crashed(session: WriteSession, fence: Fence, error: JobError, *, at_
     return _end(session, fence, status, JobStatus.FAILED, AttemptOutcome.LOST, error=exhausted, columns=why)
 
 
+def release_starved(session: WriteSession, fence: Fence, error: JobError, *, final: bool = False) -> JobStatus:
+    """Give a job back whose trainer ran out of memory; with half the batch, where its spec leaves that to us.
+
+    A batch_size of `auto` is halved and the passes of a step doubled, so that the steps stay what they are; what was
+    saved belongs to the old setting and goes. Another job crashes as from anything else: neighbours may be to blame.
+
+    Args:
+        session: Committed by its owner.
+        fence: The attempt that ran out of memory.
+        error: What is known of it.
+        final: The trainer itself could not allocate: without `auto`, trying again would only repeat it.
+
+    Returns:
+        `queued`, `failed`, or where the job was going: `cancelled`, `paused`.
+
+    Raises:
+        FenceLost: The attempt no longer owns the job.
+    """
+    status = hold(session, fence)
+    halved = _halved(session.execute(select(Job.spec).where(Job.id == fence.job_id)).scalar_one())
+    if halved is not None:
+        drop_checkpoints(session, fence.job_id)
+        to = _after_leaving(status)
+        changed = {"spec": halved}
+        return _end(session, fence, status, to, AttemptOutcome.LOST, error=error, event="batch_halved", columns=changed)
+    return finish_failed(session, fence, error) if final else release_crashed(session, fence, error)
+
+
+def _halved(spec: JsonObject) -> JsonObject | None:
+    """The spec with half the examples in twice the forward passes; None where that is not wanted, or not possible."""
+    training = spec.get("training")
+    if not isinstance(training, Mapping) or not training.get("auto_batch"):
+        return None
+    size, passes = training["batch_size"], training["gradient_accumulation"]
+    if not isinstance(size, int) or not isinstance(passes, int) or size < 2:
+        return None
+    return {**spec, "training": {**training, "batch_size": size // 2, "gradient_accumulation": 2 * passes}}
+
+
 def _after_leaving(status: JobStatus) -> JobStatus:
     """Say where a job goes when its attempt leaves without an ending."""
     return {JobStatus.CANCELLING: JobStatus.CANCELLED, JobStatus.PAUSING: JobStatus.PAUSED}.get(

@@ -6,18 +6,20 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
-from pruning_core import CheckpointError, Checkpointing, ModelError, PruningResult, PruningSpec, prune
+from pruning_core import CheckpointError, Checkpointing, ModelError, Progress, PruningResult, PruningSpec, prune
 from pruning_core.export import ExportMismatch
 from pruning_core.prunable import NothingToPrune
 from pruning_core.schedule import ScheduleError
+from pruning_core.spec import Training
 from pruning_core.tasks.base import DataError
-from pruning_core.training import Diverged
+from pruning_core.training import Diverged, OnProgress
 from store import (
     DATABASE_AWAY,
     BlobCorrupt,
@@ -29,8 +31,10 @@ from store import (
     Settings,
     finish_failed,
     open_database,
+    release_starved,
 )
 from worker.inputs import fetch_inputs
+from worker.memory import advice, is_out_of_memory, largest_that_fits
 from worker.process import PULSE, TrainerExit
 from worker.publication import publish
 from worker.pulse import Pulse
@@ -96,7 +100,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
     signal.signal(signal.SIGTERM, lambda signum, frame: saver.request_stop())
     signal.signal(signal.SIGINT, lambda signum, frame: reporter.request_stop())
 
-    def go_on_from(resume_from: Path | None) -> PruningResult:
+    def run(spec: PruningSpec, on_progress: OnProgress, **more: Any) -> PruningResult:
         return prune(
             inputs.model_dir,
             inputs.train,
@@ -105,15 +109,57 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
             evaluation=inputs.evaluation,
             labels=inputs.labels,
             teacher=inputs.teacher,
-            on_progress=reporter,
-            checkpointing=Checkpointing(scratch / "checkpoint.safetensors", saver.due, saver.written),
-            resume_from=resume_from,
+            on_progress=on_progress,
             lineage_extra=inputs.lineage,
+            **more,
         )
 
-    result = _with_the_newest(Saved(database, fence, scratch), go_on_from)
+    def go_on_from(resume_from: Path | None) -> PruningResult:
+        checkpointing = Checkpointing(scratch / "checkpoint.safetensors", saver.due, saver.written)
+        return run(spec, reporter, checkpointing=checkpointing, resume_from=resume_from)
+
+    try:
+        result = _with_the_newest(Saved(database, fence, scratch), go_on_from)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        traceback.clear_frames(error.__traceback__)  # what did not fit is kept alive by the frames that held it
+        failure = _out_of_memory(spec.training, lambda training: run(_probe(spec, training), _one_step))
+        _patiently(lambda: _starve(database, fence, failure))
+        return
     _patiently(reporter.flush)
     _patiently(lambda: publish(database, fence, result, scratch / "output"))
+
+
+class _Fits(Exception):
+    """A step was made: that is all a probe wants to know."""
+
+
+def _one_step(progress: Progress) -> None:
+    raise _Fits
+
+
+def _probe(spec: PruningSpec, training: Training) -> PruningSpec:
+    """The same job without what a single step does not need."""
+    without = {"training": training.model_copy(update={"dense_baseline": False}), "distillation": None}
+    return spec.model_copy(update=without)
+
+
+def _out_of_memory(training: Training, step_with: Callable[[Training], object]) -> JobError:
+    """What to tell of a run that did not fit; where the batch is not ours to halve, with the batch that would fit."""
+
+    def try_one_step(batch_size: int) -> None:
+        with suppress(_Fits):
+            step_with(training.model_copy(update={"batch_size": batch_size, "gradient_accumulation": 1}))
+
+    fits = None if training.auto_batch else largest_that_fits(training.batch_size, try_one_step)
+    return JobError("out_of_memory", advice(training, fits))
+
+
+def _starve(database: Database, fence: Fence, error: JobError) -> None:
+    with database.write() as session:
+        release_starved(session, fence, error, final=True)
 
 
 def _with_the_newest(saved: Saved, go_on_from: Callable[[Path | None], PruningResult]) -> PruningResult:

@@ -1,6 +1,7 @@
 """The supervisor of one attempt: starts the trainer, carries stop requests, freezes it in doubt, judges the end."""
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,8 +22,10 @@ from store import (
     finish_failed,
     release_crashed,
     release_preempted,
+    release_starved,
 )
 from worker.keeper import LeaseKeeper
+from worker.oom_killer import oom_kills
 from worker.process import Trainer, TrainerExit, describe_exit
 from worker.scratch import Scratch
 
@@ -57,6 +60,7 @@ class Supervisor:
         try:
             with self._scratch.folder(f"{claim.fence.job_id}-{claim.fence.attempt}") as scratch:
                 bound.info("attempt_started")
+                killed_before = oom_kills()
                 trainer = Trainer(claim, scratch)
                 keeper = LeaseKeeper(self._database, claim.fence, self._settings, trainer)
                 try:
@@ -64,7 +68,8 @@ class Supervisor:
                 finally:
                     keeper.stop()
                     trainer.kill()
-                self._conclude(claim.fence, trainer, keeper, stalled=stalled)
+                starved = trainer.exit_code == -signal.SIGKILL and oom_kills() != killed_before
+                self._conclude(claim.fence, trainer, keeper, stalled=stalled, starved=starved)
                 bound.info("attempt_ended", exit_code=trainer.exit_code, answer=keeper.answer, stalled=stalled)
         except OSError as error:
             bound.exception("attempt_could_not_run")
@@ -97,7 +102,7 @@ class Supervisor:
             trainer.wait(self._settings.poll_s)
         return False
 
-    def _conclude(self, fence: Fence, trainer: Trainer, keeper: LeaseKeeper, *, stalled: bool) -> None:
+    def _conclude(self, fence: Fence, trainer: Trainer, keeper: LeaseKeeper, *, stalled: bool, starved: bool) -> None:
         """Write the attempt's end, unless the trainer already did."""
         exit_code, answer, log_tail = trainer.exit_code, keeper.answer, trainer.log_tail()
         with suppress(*DATABASE_AWAY, FenceLost):
@@ -119,6 +124,13 @@ class Supervisor:
             self._write_end(lambda session: finish_failed(session, fence, error))
         elif answer is LeaseAnswer.PAUSE or self._is_stopping() or exit_code == TrainerExit.STOPPED:
             self._write_end(lambda session: release_preempted(session, fence))
+        elif starved:
+            detail = (
+                "The host ran out of memory, and its kernel killed the trainer. Lower training.batch_size or "
+                "max_length, say batch_size 'auto', or use a larger machine."
+            )
+            error = JobError("out_of_memory", detail, log_tail)
+            self._write_end(lambda session: release_starved(session, fence, error))
         else:
             crash = JobError("trainer_crashed", describe_exit(exit_code, log_tail), log_tail)
             self._write_end(lambda session: release_crashed(session, fence, crash))

@@ -113,6 +113,7 @@ class Stage:
         step_s: float = 0.05,
         ring: bool = True,
         damaged: bool = False,
+        auto_batch: bool = False,
         **fields: Any,
     ) -> str:
         """Queue a job for the stand-in of the science, and ring as the API does."""
@@ -126,6 +127,7 @@ class Stage:
             "dataset": f"upload://{self._dataset}",
             "splits": {"train": "train", "eval": None},
             "labels": ["negative", "positive"],
+            "training": {"batch_size": 32, "gradient_accumulation": 1, "auto_batch": auto_batch},
         }
         new = NewJob(
             method="movement",

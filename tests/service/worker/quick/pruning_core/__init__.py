@@ -8,9 +8,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pruning_core.spec import Training
+
+#: The largest batch that a job which is starved of memory has room for.
+_LARGEST_BATCH = 10
 
 
 class ModelError(ValueError):
@@ -40,15 +45,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class PruningSpec:
-    model_fields = {"steps": None, "step_s": None, "behaviour": None}  # noqa: RUF012 - as pydantic names it
+    model_fields = {"steps": None, "step_s": None, "behaviour": None, "training": None}  # noqa: RUF012 - as pydantic's
 
     steps: int
     step_s: float
     behaviour: str
+    training: Training
 
     @classmethod
     def model_validate(cls, fields: dict[str, Any]) -> "PruningSpec":
-        return cls(**fields)
+        return cls(**{**fields, "training": Training(**fields["training"])})
+
+    def model_copy(self, update: dict[str, Any]) -> "PruningSpec":
+        return replace(self, training=update["training"])
 
 
 @dataclass(frozen=True)
@@ -96,8 +105,8 @@ def prune(
     *,
     teacher: Path | None,
     on_progress: Callable[[Progress], None],
-    checkpointing: Checkpointing,
-    resume_from: Path | None,
+    checkpointing: Checkpointing | None = None,
+    resume_from: Path | None = None,
     lineage_extra: dict[str, object],
     **_: object,
 ) -> PruningResult:
@@ -109,10 +118,12 @@ def prune(
     steps = spec.steps
     if lineage_extra["attempt"] != 1 and spec.behaviour != "steady":
         steps = min(spec.steps, done + 5)
+    if spec.behaviour == "starve" and spec.training.batch_size > _LARGEST_BATCH:
+        raise MemoryError
     for step in range(done + 1, steps + 1):
         time.sleep(spec.step_s)
         on_progress(Progress("pruning", step, steps, step, 1 - step / steps, {"train/loss": 1 / step}))
-        if checkpointing.due():
+        if checkpointing and checkpointing.due():
             # Some noise, as in real ones, so that no two are the same file.
             checkpointing.file.write_text(json.dumps({"step": step, "noise": os.urandom(8).hex()}))
             checkpointing.written(checkpointing.file)

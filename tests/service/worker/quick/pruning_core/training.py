@@ -2,3 +2,6 @@
 
 
 class Diverged(Exception): ...
+
+
+OnProgress = object
