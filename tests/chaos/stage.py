@@ -8,7 +8,7 @@ import struct
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -41,38 +41,39 @@ class Stage:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-        self.database: ServedDatabase = SqliteFile(self.folder) if kind == "sqlite" else PostgresServer()
-        self.scratch = ScratchDisk(self.folder / "scratch")
         self._ports = {name: _free_port() for name in ("broker", "api")}
-        self._offset = self.folder / "clock"
-        self.set_clock(0.0)
         self._running: dict[str, Running] = {}
         #: Programs that ended although nobody had killed them, and were started again as a service manager would.
         self.unexpected_ends: list[str] = []
-        self.key = self._make_key()
+        with ExitStack() as undo:
+            self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.database: ServedDatabase = SqliteFile(self.folder) if kind == "sqlite" else PostgresServer()
+            undo.callback(self.database.close)
+            self.scratch = ScratchDisk(self.folder / "scratch")
+            undo.callback(self.scratch.close)
+            undo.callback(self._end_all)
+            self._offset = self.folder / "clock"
+            self.set_clock(0.0)
+            self.key = self._make_key()
+            self._undo = undo.pop_all()
 
     def __enter__(self) -> Self:
-        try:
+        with self._undo as undo:
             for name in PROGRAMS:
                 self.start(name)
             until(self._serves, 60, lambda: self.log("api"))
             until(lambda: all(" ready." in self.log(worker) for worker in WORKERS), 60, lambda: self.log(WORKERS[0]))
-        except BaseException:
-            self.close()
-            raise
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._undo.close()
 
-    def close(self) -> None:
-        """Kill every process, also those that stand still, and remove every file."""
+    def _end_all(self) -> None:
+        """Kill every process, also those that stand still."""
         for running in self._running.values():
             running.close()
-        self.database.close()
-        self.scratch.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     # ── Programs ─────────────────────────────────────────────────────────────
 
@@ -98,6 +99,7 @@ class Stage:
             code = running.process.poll()
             if code is not None:
                 self.unexpected_ends.append(f"{name} (exit code {code})")
+                running.close()
                 self.start(name)
 
     def pause(self, names: tuple[str, ...], seconds: float, *, whole_tree: bool = False) -> None:
