@@ -62,8 +62,8 @@ class Stage:
         with self._undo as undo:
             for name in PROGRAMS:
                 self.start(name)
-            until(self._serves, 60, lambda: self.log("api"))
-            until(lambda: all(" ready." in self.log(worker) for worker in WORKERS), 60, lambda: self.log(WORKERS[0]))
+            until(self._serves, 180, lambda: self.log("api"))
+            until(lambda: all(" ready." in self.log(worker) for worker in WORKERS), 180, lambda: self.log(WORKERS[0]))
             self._undo = undo.pop_all()
         return self
 

@@ -12,7 +12,7 @@ from tests.chaos.faults.fault import Fault, Hit
 from tests.chaos.stage import Stage
 
 _HOUR_S = 3600.0
-_OFFSETS_S = (0.0, _HOUR_S, -_HOUR_S, 24 * _HOUR_S)
+_OFFSETS_S = (_HOUR_S, -_HOUR_S, 24 * _HOUR_S)
 
 
 def _fill_scratch(stage: Stage, chance: random.Random) -> Hit:
@@ -25,8 +25,9 @@ def _fill_scratch(stage: Stage, chance: random.Random) -> Hit:
 
 
 def _jump_clock(stage: Stage, chance: random.Random) -> Hit:
-    # It stays as it is until the next jump: what happens in between happens to hosts that disagree about the time.
     stage.set_clock(chance.choice(_OFFSETS_S))
+    time.sleep(chance.uniform(2.0, 10.0))
+    stage.set_clock(0.0)  # the second jump, in the other direction
     return Hit()
 
 
