@@ -119,13 +119,17 @@ class Submitter(threading.Thread):
         self._open_jobs = open_jobs
         self._open: set[str] = set()
         self._stop_requested = threading.Event()
+        self._abandoned = threading.Event()
 
-    def stop(self) -> None:
-        """Submit nothing more, and wait for what is on its way."""
+    def ask_to_stop(self) -> None:
+        """Let it submit nothing more, but see to its end what is on its way: the service may have accepted it."""
         self._stop_requested.set()
+
+    def abandon(self) -> None:
+        """End it, whatever it is doing; for when the storm is over."""
+        self._stop_requested.set()
+        self._abandoned.set()
         self.join()
-        if self.trouble is not None:
-            raise self.trouble
 
     def run(self) -> None:
         """Submit and look, until stopped."""
@@ -151,7 +155,8 @@ class Submitter(threading.Thread):
         key = str(uuid.UUID(int=self._random.getrandbits(128)))
         body = {**self._inputs, **self._specs[which]}
         while (answer := self._ask(client, "POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})) is None:
-            time.sleep(0.2)
+            if self._abandoned.wait(0.2):
+                return
         job_id = answer.json()["id"]
         self.accepted[job_id] = Accepted(job_id, which, key)
         self._open.add(job_id)

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 
 import httpx
 
@@ -43,7 +44,7 @@ def play(
     """
     references = [] if references is None else references
     chance = random.Random(seed)
-    with Stage(kind) as stage:
+    with Stage(kind) as stage, ExitStack() as ending:
         with stage.client(timeout_s=30) as client:
             inputs = upload(client, stage.folder)
             if not references:
@@ -52,8 +53,9 @@ def play(
             peaceful = {job["id"] for job in client.get("/v1/jobs").raise_for_status().json()["data"]}
         submitter = Submitter(stage, specs, inputs, seed, _OPEN_JOBS)
         watcher = Watcher(stage.database.url)
-        watcher.start()
-        submitter.start()
+        for thread, end in ((watcher, watcher.stop), (submitter, submitter.abandon)):
+            thread.start()
+            ending.callback(end)
         storm = Storm(stage, submitter, watcher, chance, tell)
         here = [fault for fault in FAULTS if kind in fault.on and (not only or fault.name in only)]
         skipped = {fault.name: why for fault in here if (why := fault.impossible(stage)) is not None}
@@ -63,7 +65,6 @@ def play(
         assert possible, f"None of the chosen faults can be injected into {kind} here."
         storm.run(possible, count, time.monotonic() + 60 * minutes)
         storm.calm()
-        watcher.stop()
         accepted = submitter.accepted
         verdict = audit(stage.database.url, accepted, peaceful)
         for job_id in watcher.seen_twice:

@@ -70,9 +70,9 @@ class Storm:
     def run(self, possible: Sequence[Fault], count: int, until_s: float) -> None:
         """Inject so many faults, or as many as can be until a moment of the monotonic clock."""
         for fault in self._deck(possible):
-            self._wait(lambda: bool(self._watcher.latest.live), PATIENCE_S)
             if len(self.injections) == count or time.monotonic() > until_s:
                 return
+            self._wait(lambda: bool(self._watcher.latest.live), PATIENCE_S)
             self._wait(lambda: False, self._chance.uniform(0.0, 4.0))
             self._inject(fault)
             if fault.harsh and self._chance.random() >= _HASTE:
@@ -80,7 +80,8 @@ class Storm:
 
     def calm(self) -> None:
         """Let every job end; give up when for long none has gone on."""
-        self._submitter.stop()
+        self._submitter.ask_to_stop()
+        self._wait(lambda: not self._submitter.is_alive(), PATIENCE_S)
         waiting_for = set(self._submitter.accepted)
         jobs = self._watcher.latest.jobs
         since = time.monotonic()

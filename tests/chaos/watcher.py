@@ -65,8 +65,6 @@ class Watcher(threading.Thread):
         self._stop_requested.set()
         self.join()
         self._engine.dispose()
-        if self.trouble is not None:
-            raise self.trouble
 
     def run(self) -> None:
         """Look until stopped."""
