@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check fmt bench-selection bench-step bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos check fmt bench-selection bench-step bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -34,6 +34,10 @@ demo: install ## Prune a real model through the service, from nothing (about 6 m
 
 test: install ## Run the whole test suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# SEED=N repeats a run; FAULTS=N and DATABASE=sqlite|postgres make it smaller.
+chaos: install ## Kill, freeze and confuse everything 200 times while real jobs run; every job must end once, unchanged
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),200) --database $(or $(DATABASE),both) $(if $(SEED),--seed $(SEED))
 
 check: install ## Format, lint, types, import rules, docs: green before every commit
 	@$(BIN)/ruff format --check .

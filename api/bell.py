@@ -9,7 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from store.doorbell import CELERY, EXPIRES_S, TASK
+from store.doorbell import CELERY, TASK
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +73,6 @@ class Bell:
 
     def _send(self, queue: str) -> None:
         try:
-            self._celery.send_task(TASK, args=[queue], queue=queue, expires=EXPIRES_S, retry=False, ignore_result=True)
+            self._celery.send_task(TASK, args=[queue], queue=queue, retry=False, ignore_result=True)
         except Exception as error:  # noqa: BLE001 - kombu lets each transport's own errors through; none may end this thread
             log.warning("ring_failed", queue=queue, error=str(error), kind=type(error).__name__)

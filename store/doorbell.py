@@ -7,9 +7,9 @@ from typing import Final
 
 #: Name of the one Celery task.
 TASK: Final = "secateur.work"
-#: A ring that nobody heard for this many seconds is stale; the reconciler rings again. A worker judges that by its own
-#: clock, so that one whose clock is further ahead than this hears nothing at all: an hour is a fault that people notice.
-EXPIRES_S: Final = 3600
+#: Where so many rings wait already, the reconciler adds none. They do not expire: Celery judges that by the worker's
+#: own clock, and one that is ahead would hear nothing at all.
+ENOUGH_RINGS: Final = 100
 #: The queue that jobs wait in.
 DEFAULT_QUEUE: Final = "default"
 

@@ -6,12 +6,14 @@ Any number may run: every action is a conditional update. Start it with `python 
 import argparse
 import signal
 import threading
+from typing import Any, cast
 
 import structlog
+from kombu.exceptions import ChannelError
 
 from store import DATABASE_AWAY, Database, DatabaseBlobStore, Settings, open_database, queues_with_work, requeue_expired
-from store.doorbell import EXPIRES_S
-from worker.app import work
+from store.doorbell import ENOUGH_RINGS
+from worker.app import app, work
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +36,20 @@ def reconcile(database: Database, team_max_running: int | None = None) -> None:
 
 def _ring(queue: str) -> None:
     try:
-        work.apply_async(args=(queue,), queue=queue, expires=EXPIRES_S, retry=False)
+        if _rings_waiting(queue) < ENOUGH_RINGS:
+            work.apply_async(args=(queue,), queue=queue, retry=False)
     except Exception as error:  # noqa: BLE001 - kombu lets each transport's own errors through; the next round rings again
         log.warning("ring_failed", queue=queue, error=str(error))
+
+
+def _rings_waiting(queue: str) -> int:
+    """How many rings nobody has heard yet."""
+    with app.connection_for_write() as connection:
+        try:
+            channel = cast(Any, connection.default_channel)  # its stub lacks what every transport has
+            return int(channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:  # there is no such list: an empty one is none
+            return 0
 
 
 def main() -> None:
