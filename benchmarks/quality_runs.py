@@ -48,7 +48,7 @@ DISTILLED_RECIPES: dict[str, Overrides] = {}
 
 #: Tried by `--tune METHOD`; the best at both densities goes to RECIPES.
 TUNED: dict[str, dict[str, tuple[object, ...]]] = {
-    "magnitude": {"training.learning_rate": (1e-4, 3e-4, 6e-4)},
+    "magnitude": {"training.learning_rate": (1e-4, 2e-4, 4e-4)},
 }
 
 #: A row's name → the library's method, where they differ.

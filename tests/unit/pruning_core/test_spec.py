@@ -67,11 +67,12 @@ def test_a_resolved_spec_is_a_valid_spec_that_resolves_to_itself(method: str) ->
 
 def test_the_default_learning_rate_falls_with_the_root_of_the_steps_beyond_a_thousand() -> None:
     rates = [default_learning_rate(steps, 384) for steps in (0, 60, 1000, 4000, 10**6)]
-    assert rates == [1e-4, 1e-4, 1e-4, 5e-5, 3e-5]
+    assert rates == [2e-4, 2e-4, 2e-4, 1e-4, 3e-5]
 
 
 def test_the_default_learning_rate_falls_with_the_width_between_two_bounds() -> None:
-    assert [default_learning_rate(1000, width) for width in (32, 192, 768, 8192)] == [1e-3, 2e-4, 5e-5, 3e-5]
+    assert [default_learning_rate(1000, width) for width in (32, 96, 1536, 8192)] == [1e-3, 1e-3, 3e-5, 3e-5]
+    assert default_learning_rate(1000, 768) == pytest.approx(2e-4 / 2**1.5, rel=0.01), "to two digits"
     assert default_learning_rate(25_000, 768) == 3e-5, "the paper's, for BERT-base"
 
 
