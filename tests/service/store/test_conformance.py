@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Iterator
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import bindparam, event, select, update
 
 from store import (
     TERMINAL,
@@ -18,6 +18,7 @@ from store import (
     Fence,
     FenceLost,
     Job,
+    JobStatus,
     LeaseAnswer,
     NewJob,
     WriteSession,
@@ -36,7 +37,7 @@ from tests.model.rows import Row
 from tests.service.store.verbs import ENDINGS, WORK, Write
 
 WALKS = 200 * int(os.environ.get("THOROUGH", "1"))
-STEPS = 20
+STEPS = 15
 LEASE_S = 3600.0
 
 WRITES: dict[str, Write] = {
@@ -78,13 +79,8 @@ class Replay:
 
     def state(self) -> State:
         """Say it in the model's words; what a job was lost for and how often matters no more once it has ended."""
-        latest = (Attempt.job_id == Job.id) & (Attempt.number == Job.attempt)
-        lapsed = Attempt.lease_expires_at <= db_now()
-        with self._database.read() as session:
-            # ids sort by the time they were made
-            found = session.execute(
-                select(Job, Attempt, lapsed).outerjoin(Attempt, latest).where(Job.id.in_(self._jobs)).order_by(Job.id)
-            ).all()
+        with self._database.engine.connect() as connection:
+            found = connection.execute(_LATEST, {"jobs": self._jobs}).all()
         return State(tuple(_row(*each) for each in found), tuple(map(self._worker, range(2))))
 
     def _act(self, session: WriteSession, worker: int, step: Step) -> None:
@@ -127,11 +123,25 @@ class Replay:
         return create_job(session, self._team, new).job.id
 
 
-def _row(job: Job, latest: Attempt | None, lapsed: bool | None) -> Row:
-    live = latest is not None and latest.ended_at is None
-    if job.status in TERMINAL:
-        return Row(job.status, job.attempt, live)
-    return Row(job.status, job.attempt, live, live and bool(lapsed), job.crashes, job.attempt - job.crashes - live)
+# ids sort by the time they were made; built once, and read without an ORM: it is asked after every step
+_LATEST = (
+    select(
+        Job.status,
+        Job.attempt,
+        Job.crashes,
+        Attempt.number.is_not(None) & Attempt.ended_at.is_(None),
+        Attempt.lease_expires_at <= db_now(),
+    )
+    .outerjoin(Attempt, (Attempt.job_id == Job.id) & (Attempt.number == Job.attempt))
+    .where(Job.id.in_(bindparam("jobs", expanding=True)))
+    .order_by(Job.id)
+)
+
+
+def _row(status: JobStatus, attempt: int, crashes: int, live: bool, lapsed: bool | None) -> Row:
+    if status in TERMINAL:
+        return Row(status, attempt, bool(live))
+    return Row(status, attempt, bool(live), bool(live and lapsed), crashes, attempt - crashes - live)
 
 
 OFTEN: dict[Action, float] = {

@@ -251,7 +251,7 @@ def empty_sqlite(migrated_sqlite_file: Path, tmp_path: Path) -> Callable[[], Dat
 
 @pytest.mark.slow
 def test_the_promises_hold_on_sqlite_whatever_happens(empty_sqlite: Callable[[], Database]) -> None:
-    tell_stories(empty_sqlite, settings(max_examples=30 * THOROUGH))
+    tell_stories(empty_sqlite, settings(max_examples=25 * THOROUGH))
 
 
 @pytest.mark.slow
@@ -263,7 +263,7 @@ def test_the_promises_hold_on_postgresql_whatever_happens(postgres_url: str) -> 
             connection.execute(text("TRUNCATE team CASCADE"))
         return database
 
-    tell_stories(empty, settings(max_examples=8 * THOROUGH))
+    tell_stories(empty, settings(max_examples=6 * THOROUGH))
 
 
 @pytest.mark.parametrize(
