@@ -96,7 +96,9 @@ def release_preempted(session: WriteSession, fence: Fence) -> JobStatus:
         FenceLost: The attempt no longer owns the job.
     """
     status = hold(session, fence)
-    return _end(session, fence, status, _after_leaving(status), AttemptOutcome.PREEMPTED, event="preempted")
+    to = _after_leaving(status)
+    event = "preempted" if to is JobStatus.QUEUED else None
+    return _end(session, fence, status, to, AttemptOutcome.PREEMPTED, event=event)
 
 
 def release_crashed(session: WriteSession, fence: Fence, error: JobError, *, at_once: bool = False) -> JobStatus:
