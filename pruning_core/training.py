@@ -25,6 +25,8 @@ from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 #: Share of the steps in which the learning rates rise to their peak.
 LEARNING_RATE_WARMUP = 0.1
+#: Share of the steps in which they fall to zero, or the cool-down where that is shorter.
+LEARNING_RATE_FALL = 0.3
 MAX_GRADIENT_NORM = 1.0
 #: Curves have about this many points of loss, whatever the run's length.
 LOSS_POINTS = 200
@@ -213,7 +215,7 @@ class FineTuning:
         return self._batches[1][position * accumulation : (position + 1) * accumulation]
 
     def _rate(self, step: int) -> float:
-        """Learning rates rise in the first tenth of the steps and fall to zero in the cool-down, all groups alike.
+        """Learning rates rise in the first tenth of the steps and fall to zero in the last three, all groups alike.
 
         What is cut late needs as much learning to make up for as what is cut early. On the movie reviews at 3 % density
         a rate that falls from its peak on costs a point of accuracy.
@@ -221,7 +223,7 @@ class FineTuning:
         if self.pruner and (factor := self.pruner.weights.method.learning_rate_factor(step)) is not None:
             return factor
         rise = max(1, round(LEARNING_RATE_WARMUP * self.steps))
-        fall = max(rise, round(self._m.spec.pruning.schedule.cooldown * self.steps))
+        fall = max(rise, round(min(LEARNING_RATE_FALL, self._m.spec.cooldown(self.steps)) * self.steps))
         return min((step + 1) / rise, 1.0, (self.steps - step) / fall)
 
     def _report(self, step: int, norm: Tensor) -> None:

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pruning_core.spec import METHODS, PruningSpec, default_learning_rate, describe_methods
+from pruning_core.spec import METHODS, PruningSpec, default_cooldown, default_learning_rate, describe_methods
 from tests.unit.pruning_core.runs import short_spec
 
 TASK = {"text": "text", "label": "label"}
@@ -65,15 +65,28 @@ def test_a_resolved_spec_is_a_valid_spec_that_resolves_to_itself(method: str) ->
     assert again.schedule(96) == short_spec(method).schedule(96)
 
 
-def test_the_default_learning_rate_falls_with_the_root_of_the_steps_beyond_a_thousand() -> None:
-    rates = [default_learning_rate(steps, 384) for steps in (0, 60, 1000, 4000, 10**6)]
-    assert rates == [2e-4, 2e-4, 2e-4, 1e-4, 3e-5]
+def test_the_default_learning_rate_falls_with_the_root_of_the_steps() -> None:
+    rates = [default_learning_rate(steps, 384) for steps in (0, 60, 250, 1000, 4000, 10**6)]
+    assert rates == [4e-4, 4e-4, 4e-4, 2e-4, 1e-4, 3e-5]
 
 
-def test_the_default_learning_rate_falls_with_the_width_between_two_bounds() -> None:
-    assert [default_learning_rate(1000, width) for width in (32, 96, 1536, 8192)] == [1e-3, 1e-3, 3e-5, 3e-5]
-    assert default_learning_rate(1000, 768) == pytest.approx(2e-4 / 2**1.5, rel=0.01), "to two digits"
+def test_the_default_learning_rate_falls_with_the_square_of_the_width_between_two_bounds() -> None:
+    assert [default_learning_rate(1000, width) for width in (32, 192, 768, 8192)] == [1e-3, 8e-4, 5e-5, 3e-5]
     assert default_learning_rate(25_000, 768) == 3e-5, "the paper's, for BERT-base"
+
+
+def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
+    shares = [default_cooldown(steps) for steps in (10, 150, 387, 1000, 10**6)]
+    assert shares == [0.6, 0.6, 0.45, 0.3, 0.3], "387 is the geometric mean of 150 and 1,000"
+    short = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 100})
+    assert short.schedule(5000).cooldown_steps == 60
+    assert short.resolved(5000, 384).pruning.schedule.cooldown == 0.6
+    shortest = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 17})
+    assert shortest.schedule(5000).cooldown_steps == 5, "a default leaves a window to prune in where there is one"
+    named = PruningSpec(
+        method="movement", target_sparsity=0.9, training={"max_steps": 100}, pruning={"schedule": {"cooldown": 0.2}}
+    )
+    assert named.schedule(5000).cooldown_steps == 20
 
 
 @pytest.mark.parametrize(
