@@ -8,54 +8,16 @@ from pydantic import Field, ValidationError, WithJsonSchema, field_validator, mo
 from pruning_core.architectures import compile_pattern
 from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
+from pruning_core.defaults import default_cooldown, default_learning_rate
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
-from pruning_core.schedule import MIN_WINDOW_STEPS, Schedule, ScheduleError, Shape
+from pruning_core.schedule import Schedule, ScheduleError, Shape
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
-
-#: AdamW's peak rate for the weights, where hidden states have this width and the run so many steps; it rises no further
-#: below so few.
-_LEARNING_RATE, _AT_WIDTH, _AT_STEPS, _FEWEST_STEPS = 2e-4, 384, 1000, 250
-_LOWEST_RATE, _HIGHEST_RATE = 3e-5, 1e-3
-
-
-def default_learning_rate(total_steps: int, width: int) -> float:
-    """AdamW's peak learning rate: wider models and longer runs take less.
-
-    It falls with the square of the width and with the root of the steps, of which 250 count at least. For BERT-base and
-    the ten thousands of steps of the paper this is the paper's 3e-5. A short run has few steps to bring a model back
-    that pruning has silenced: 150 steps of sentence pairs at 10 % density end at the majority class with the rate of a
-    thousand steps, and well above it with twice that.
-
-    Args:
-        total_steps: optimizer steps of the run.
-        width: size of the model's hidden states.
-    """
-    rate = _LEARNING_RATE * (_AT_WIDTH / width) ** 2 * math.sqrt(_AT_STEPS / max(_FEWEST_STEPS, total_steps))
-    return float(f"{min(_HIGHEST_RATE, max(_LOWEST_RATE, rate)):.2g}")
-
 
 #: What a batch_size of `auto` begins with.
 _AUTO_BATCH = 32
 _BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"const": "auto"}]}
-
-#: Share of the steps at the final density in short and in long runs, and up to and from how many steps they are that.
-_COOLDOWN_SHORT, _COOLDOWN_LONG, _SHORT, _LONG = 0.6, 0.3, 150, 1000
-
-
-def default_cooldown(total_steps: int) -> float:
-    """Share of a run's steps at the final density: short runs need more of theirs to recover in.
-
-    What is cut leaves a model that answers one class to everything; how many steps it takes to learn again depends
-    little on how long the run is. The share falls with the logarithm of the steps.
-
-    Args:
-        total_steps: optimizer steps of the run.
-    """
-    place = math.log(max(_SHORT, min(_LONG, total_steps)) / _SHORT) / math.log(_LONG / _SHORT)
-    return round(_COOLDOWN_SHORT + (_COOLDOWN_LONG - _COOLDOWN_SHORT) * place, 2)
-
 
 Precision = Literal["auto", "fp32", "bf16"]
 Scope = Literal["global", "local", "budget"]
@@ -317,11 +279,7 @@ class PruningSpec(Part):
     def cooldown(self, total_steps: int) -> float:
         """Share of the steps at the final density, the default where the spec names none."""
         named, warmup = self.pruning.schedule.cooldown, self.pruning.schedule.warmup
-        if named is not None:
-            return named
-        # A default must not be what leaves no window to prune in.
-        room = 1.0 - warmup - (MIN_WINDOW_STEPS + 1) / max(1, total_steps)
-        return round(max(_COOLDOWN_LONG, min(default_cooldown(total_steps), room)), 2)
+        return default_cooldown(total_steps, warmup) if named is None else named
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.

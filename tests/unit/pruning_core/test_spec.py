@@ -6,7 +6,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pruning_core.spec import METHODS, PruningSpec, default_cooldown, default_learning_rate, describe_methods
+from pruning_core.defaults import default_cooldown, default_learning_rate
+from pruning_core.spec import METHODS, PruningSpec, describe_methods
 from tests.unit.pruning_core.runs import short_spec
 
 TASK = {"text": "text", "label": "label"}
@@ -76,8 +77,8 @@ def test_the_default_learning_rate_falls_with_the_square_of_the_width_between_tw
 
 
 def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
-    shares = [default_cooldown(steps) for steps in (10, 150, 387, 1000, 10**6)]
-    assert shares == [0.6, 0.6, 0.45, 0.3, 0.3], "387 is the geometric mean of 150 and 1,000"
+    shares = [default_cooldown(steps, 0.1) for steps in (150, 387, 1000, 10**6)]
+    assert shares == [0.6, 0.45, 0.3, 0.3], "387 is the geometric mean of 150 and 1,000"
     short = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 100})
     assert short.schedule(5000).cooldown_steps == 60
     assert short.resolved(5000, 384).pruning.schedule.cooldown == 0.6
