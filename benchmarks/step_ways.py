@@ -87,11 +87,12 @@ class Setting:
         sparsity = 0.5 if METHODS[method].granularities[0] in ("head", "layer") else 0.97
         # Steps here skip the one in which rewinding remembers, unless that is the first.
         parameters = {"rewind_to": 0.0} if method == "rewind" else {}
+        schedule = {"shape": shape, "warmup": 0.1, "cooldown": 0.3} if METHODS[method].follows_schedule else {}
         spec = PruningSpec.model_validate(
             {
                 "method": method,
                 "target_sparsity": sparsity,
-                "pruning": {"schedule": {"shape": shape, "warmup": 0.1, "cooldown": 0.3}, "params": parameters},
+                "pruning": {"schedule": schedule, "params": parameters},
                 "training": {"max_steps": round(self.rounds / 0.06), "batch_size": BATCH, "max_length": TOKENS},
             }
         )

@@ -98,7 +98,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
     reporter.beat()
     # Only from here on: until there is work to lose, a signal may end this process on the spot.
     signal.signal(signal.SIGTERM, lambda signum, frame: saver.request_stop())
-    signal.signal(signal.SIGINT, lambda signum, frame: reporter.request_stop())
+    signal.signal(signal.SIGUSR1, lambda signum, frame: reporter.request_stop())
 
     def run(spec: PruningSpec, on_progress: OnProgress, **more: Any) -> PruningResult:
         return prune(

@@ -90,8 +90,8 @@ class Trainer:
         self._signal_group(signal.SIGTERM)
 
     def ask_to_leave(self) -> None:
-        """Ask it to end, with nothing saved (SIGINT)."""
-        self._signal_group(signal.SIGINT)
+        """Ask it to end, with nothing saved: SIGUSR1, because whoever starts us in the background may ignore SIGINT."""
+        self._signal_group(signal.SIGUSR1)
 
     def freeze(self) -> None:
         """Let its process group stand still (SIGSTOP)."""

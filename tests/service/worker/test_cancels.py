@@ -1,5 +1,6 @@
 """Cancels and time limits: the job ends as asked, its trainer is gone, and nothing of it is kept."""
 
+import signal
 from contextlib import suppress
 
 from sqlalchemy import update
@@ -34,6 +35,19 @@ def test_a_queued_job_is_cancelled_at_once_and_never_begun(manned: Stage) -> Non
     manned.wait_for(other, JobStatus.SUCCEEDED)
     assert manned.attempts(job_id) == []
     manned.audit(job_id)
+
+
+def test_a_cancel_reaches_a_trainer_that_is_still_starting_also_below_a_shell_that_ignores_ctrl_c(stage: Stage) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for what a script starts with `&`; children inherit it
+    try:
+        worker = stage.worker(stop_grace_s=60)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    job_id = stage.submit(steps=1000)
+    until(worker.trainers)
+    cancel(stage, job_id)
+    stage.wait_for(job_id, JobStatus.CANCELLED, patience_s=15)
+    nothing_is_left(stage, job_id)
 
 
 def test_a_running_job_is_cancelled_within_the_grace(manned: Stage) -> None:

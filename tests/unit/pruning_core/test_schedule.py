@@ -38,13 +38,13 @@ def test_density_follows_the_formula_at_every_step(
         assert schedule.density(t) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_run_of_sixty_steps_is_dense_for_six_prunes_for_thirty_six_and_settles_for_eighteen() -> None:
+def test_a_run_of_sixty_steps_is_dense_for_six_prunes_for_eighteen_and_settles_for_thirty_six() -> None:
     spec = short_spec(training={"max_steps": 60})
     schedule = spec.schedule(96)
-    assert (schedule.total_steps, schedule.warmup_steps, schedule.cooldown_steps) == (60, 6, 18)
+    assert (schedule.total_steps, schedule.warmup_steps, schedule.cooldown_steps) == (60, 6, 36)
     densities = [schedule.density(step) for step in range(61)]
     assert [density == 1.0 for density in densities].index(False) == 7  # at step 6 the window opens, at v_i
-    assert densities.index(0.1) == 42
+    assert densities.index(0.1) == 24
 
 
 def test_one_shot_cuts_everything_at_the_end_of_the_warm_up() -> None:
