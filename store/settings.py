@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         300.0,
         gt=0,
         description="How often a trainer saves what it would need to go on, in seconds; less often where saving would "
-        "take more than a hundredth of the time.",
+        "take more than 0.4 % of the time.",
     )
     checkpoint_steps: int | None = Field(
         None, gt=0, description="Also save after so many optimizer steps. Unset: by time only."

@@ -24,7 +24,7 @@ from worker.reporter import Reporter, Stopped
 log = logging.getLogger(__name__)
 
 #: Saving may take this share of the time: where a checkpoint is slow to write, there are fewer.
-_MOST_OF_THE_TIME = 0.01
+_MOST_OF_THE_TIME = 0.004
 
 
 class Saver:
