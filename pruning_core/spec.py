@@ -126,18 +126,6 @@ class Training(Part):
             return {**fields, "batch_size": _AUTO_BATCH, "auto_batch": True}
         return fields
 
-    def halved(self) -> Self:
-        """The same step in forward passes of half the size: as many examples, the same number of steps.
-
-        Raises:
-            ValueError: a pass has one example only.
-        """
-        if self.batch_size < 2:
-            raise ValueError("A forward pass of one example cannot be halved.")
-        return self.model_copy(
-            update={"batch_size": self.batch_size // 2, "gradient_accumulation": self.gradient_accumulation * 2}
-        )
-
 
 class Distillation(Part):
     """A teacher whose answers the pruned model learns from, besides the labels (paper, section 6)."""

@@ -56,6 +56,8 @@ class LeaseKeeper:
                 self._ask()
             except DATABASE_AWAY as error:
                 log.warning("database_away", job=self._fence.job_id, error=str(error.__cause__ or error))
+            except Exception:  # were this thread to end, the trainer would stand still for good
+                log.exception("lease_not_kept", job=self._fence.job_id)
             if self.answer is LeaseAnswer.LOST:
                 return
 

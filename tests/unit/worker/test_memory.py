@@ -50,14 +50,10 @@ def test_nothing_fits() -> None:
     assert "Not even one fits" in advice(Training(batch_size=8), None)
 
 
-def test_a_batch_of_auto_begins_with_32_and_keeps_its_steps_when_it_is_halved() -> None:
+def test_a_batch_of_auto_begins_with_32_and_stays_auto_as_the_service_stores_it() -> None:
     training = Training.model_validate({"batch_size": "auto"})
     assert (training.batch_size, training.auto_batch) == (32, True)
-    half = training.halved()
-    assert (half.batch_size, half.gradient_accumulation) == (16, 2)
-    assert Training.model_validate(half.model_dump()) == half, "as the service stores it"
-    with pytest.raises(ValueError, match="cannot be halved"):
-        Training(batch_size=1).halved()
+    assert Training.model_validate(training.model_dump()) == training
 
 
 def test_the_kernels_count_is_read_where_there_is_one(tmp_path: Path) -> None:
