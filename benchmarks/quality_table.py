@@ -141,6 +141,8 @@ def as_markdown(summary: dict[str, Any], tuning: list[Record], slow: list[Record
         lines += ["", "Tuned with seed 1:", "", "| run | accuracy |", "|---|---|"]
         lines += [f"| {record['name']} | {100 * record['eval'][record['metric']]:.1f} |" for record in tuning]
     if slow:
-        names = ", ".join(f"{record['name']} ({record['wall_seconds']:.0f} s)" for record in slow)
-        lines += ["", f"Runs of more than five minutes: {names}."]
+        names = ", ".join(
+            f"{record['name']} ({record['wall_seconds']:.0f} s on {record['threads']})" for record in slow
+        )
+        lines += ["", f"Runs of more than five minutes, and their threads: {names}."]
     return "\n".join(lines) + "\n"

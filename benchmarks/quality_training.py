@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -157,6 +158,7 @@ def _record(run: Run, items: int, metric: str, found: dict[str, float], seconds:
         "metric": metric,
         "eval": found,
         "wall_seconds": round(seconds, 1),
+        "threads": torch.get_num_threads(),
         "train_items": items,
         "spec": run.spec().model_dump(mode="json"),
         "start": run.start,
