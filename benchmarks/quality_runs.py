@@ -48,6 +48,7 @@ DISTILLED_RECIPES: dict[str, Overrides] = {}
 
 #: Tried by `--tune METHOD`; the best at both densities goes to RECIPES.
 TUNED: dict[str, dict[str, tuple[object, ...]]] = {
+    "dense": {"training.learning_rate": (5e-5, 1e-4, 2e-4)},
     "magnitude": {"training.learning_rate": (1e-4, 2e-4, 4e-4)},
 }
 
@@ -168,5 +169,5 @@ def tuning_runs(method: str) -> list[Run]:
         Run(method, density, tuning=((field, value),))
         for field, values in TUNED[method].items()
         for value in values
-        for density in CLAIMED
+        for density in ((1.0,) if method == "dense" else CLAIMED)
     ]

@@ -2,8 +2,8 @@
 
 Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) for every
 entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer step the gradients of
-W and S are formed from it, and once the effective weights are refreshed. ADR 0002 says why this is simpler and cheaper
-than a parametrization.
+W and S are formed from it, and once the effective weights are refreshed; in between nobody reads them, and their memory
+holds the gradient of S. ADR 0002 says why this is simpler and cheaper than a parametrization.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class MaskedWeights:
         weight: W, [n] fp32, trained by the optimizer unless frozen.
         gradient: [n] fp32: G after backward (the parameters' `.grad` are views of it), then ∂L/∂W; free to be used
             between the optimizer's step and the next backward.
-        score: S, [n] fp32, trained by the optimizer; None for methods without scores.
+        score: S, [n] fp32, trained by the optimizer; None for methods without scores. Its `.grad` is the memory of the
+            effective weights: there from the method's `observe` until `apply` writes them anew.
         mask: M, [n] bool; starts all True.
         buffers: what the method keeps from step to step, by name; part of a checkpoint.
         units: what is removed as a whole; None for single weights.
@@ -59,7 +60,9 @@ class MaskedWeights:
         self.gradient = torch.zeros_like(flat)
         if not frozen:
             self.weight.grad = self.gradient
+        effective = flat.clone()
         for matrix, where in zip(self.matrices, self.slices, strict=True):
+            matrix.parameter.data = effective[where].view_as(matrix.parameter)
             # Autograd adds to a gradient that is there: G needs no memory of its own and no copy.
             matrix.parameter.grad = self.gradient[where].view_as(matrix.parameter)
         self.mask = torch.ones_like(flat, dtype=torch.bool)
@@ -69,7 +72,7 @@ class MaskedWeights:
         self.score: nn.Parameter | None = None
         if method.learns_scores:
             self.score = nn.Parameter(torch.empty_like(flat))
-            self.score.grad = torch.zeros_like(flat)
+            self.score.grad = effective
             with torch.no_grad():
                 for where in self.slices:
                     method.write_initial_score(self.weight[where], self.score[where])

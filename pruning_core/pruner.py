@@ -51,6 +51,9 @@ class Pruner:
 
     def begin(self) -> None:
         """Dense, or the first cut where the schedule has no warm-up."""
+        if self.weights.score is not None:
+            assert self.weights.score.grad is not None
+            self.weights.score.grad.zero_()  # the model's weights lie there, and are no gradient
         self.update_masks(step=0)
 
     def stand_at(self, step: int) -> None:

@@ -16,8 +16,8 @@ _FLOAT_BYTES = 4
 _TRAINED = 4 * _FLOAT_BYTES
 #: Per prunable weight besides: the masked weight that the model computes with, and the mask.
 _MASKED = _FLOAT_BYTES + 1
-#: Per prunable weight of a method that learns scores: score, gradient, two moments.
-_SCORED = 4 * _FLOAT_BYTES
+#: Per prunable weight of a method that learns scores: score and two moments; its gradient lies in the masked weight.
+_SCORED = 3 * _FLOAT_BYTES
 
 
 class ScheduleView(BaseModel):

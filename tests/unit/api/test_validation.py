@@ -47,8 +47,8 @@ def test_memory_grows_by_what_a_method_keeps(api: Api, model: str, dataset: str)
         "magnitude": 0,
         "taylor": 4,
         "platon": 8,
-        "movement": 16,
-        "l0": 20,
+        "movement": 12,
+        "l0": 16,
     }
 
 

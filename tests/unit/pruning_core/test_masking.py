@@ -203,3 +203,21 @@ def test_the_model_computes_with_the_weights_times_the_mask_and_the_weights_stay
     assert torch.equal(flattened([network.first.weight, network.second.weight]), initial_weights() * weights.mask)
     assert torch.equal(weights.weight.detach(), initial_weights())
     assert torch.equal(loss_with(in_shape(initial_weights() * weights.mask), batch()), network(batch()))
+
+
+def test_a_run_with_scores_holds_33_bytes_per_weight_from_step_to_step() -> None:
+    """Dense training 16, the scores and their Adam state 12, W ⊙ M 4, the mask 1: the scores' gradient is free."""
+    network = TwoLayers()
+    weights = masked(network, Movement())
+    optimizer = torch.optim.AdamW([weights.weight, weights.trained_score])
+    network(batch()).backward()
+    weights.collect_gradients()
+    optimizer.step()
+    weights.apply()
+
+    trained = [weights.weight, weights.trained_score]
+    tensors = [matrix.parameter for matrix in weights.matrices] + [matrix.parameter.grad for matrix in weights.matrices]
+    tensors += [*trained, *(parameter.grad for parameter in trained), weights.gradient, weights.mask]
+    tensors += [state for parameter in trained for state in optimizer.state[parameter].values() if state.numel() > 1]
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if t is not None}
+    assert sum(held.values()) == 33 * len(weights)
