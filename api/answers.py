@@ -15,6 +15,7 @@ from api.problems import FieldError, Problem, ProblemDocument
 from store.engine import DATABASE_AWAY
 from store.errors import (
     BlobAbandoned,
+    FilesExpired,
     IdempotencyConflict,
     InvalidCursor,
     NotFound,
@@ -24,6 +25,14 @@ from store.errors import (
 )
 
 log = structlog.get_logger(__name__)
+
+_PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
+    NotFound: problems.Missing,
+    FilesExpired: problems.Expired,
+    TransitionRefused: problems.StateForbids,
+    QueueFull: problems.LimitReached,
+}
+"""What a refusal of the store is to the outside, where its own words say all."""
 
 _FIELDS: Mapping[type[StoreError], str] = {
     IdempotencyConflict: "/header/Idempotency-Key",
@@ -69,14 +78,10 @@ async def _on_store_error(request: Request, error: Exception) -> Response:
 def _of_store(error: Exception) -> Problem:
     """What a refusal of the store is to the outside."""
     match error:
-        case NotFound():
-            return problems.Missing(str(error))
-        case TransitionRefused():
-            return problems.StateForbids(str(error))
+        case NotFound() | FilesExpired() | TransitionRefused() | QueueFull():
+            return _PROBLEMS[type(error)](str(error))
         case IdempotencyConflict() | InvalidCursor():
             return problems.Invalid([FieldError(_FIELDS[type(error)], str(error))])
-        case QueueFull():
-            return problems.LimitReached(str(error))
         case BlobAbandoned():
             return problems.Unavailable(str(error), retry_after_s=1)
         case _:

@@ -6,6 +6,7 @@ Problem
 ├── ScopeMissing            403  the key may not do this
 ├── Missing                 404  no such thing, or another team's
 ├── StateForbids            409  the thing is in a state that does not allow it
+├── Expired                 410  it was here, and retention has removed it
 ├── TooLarge                413  the upload is over the limit
 ├── WrongMediaType          415  the body is of another type
 ├── RangeNotSatisfiable     416  no byte of the file is in the range
@@ -94,6 +95,14 @@ class StateForbids(Problem):
     status = HTTPStatus.CONFLICT
     slug = "state-forbids"
     title = "The current state does not allow this"
+
+
+class Expired(Problem):
+    """What was asked for was here, and retention has removed it."""
+
+    status = HTTPStatus.GONE
+    slug = "expired"
+    title = "Removed by the retention policy"
 
 
 class TooLarge(Problem):

@@ -18,6 +18,10 @@ BLOCK = 1 << 20
 OnBytes = Callable[[int], None]
 
 
+def ignore(_: int) -> None:
+    """Nobody wants to know."""
+
+
 def target_path(directory: Path, name: str) -> Path:
     """Where an artifact belongs below `directory`.
 

@@ -36,6 +36,7 @@ class Densities(TypedDict):
 class Result(TypedDict, total=False):
     """What a succeeded job achieved; `report.json` has the whole of it."""
 
+    primary_metric: str
     eval: dict[str, float]
     dense_eval: dict[str, float] | None
     density: Densities
@@ -65,6 +66,8 @@ class Job(TypedDict):
     finished_at: str | None
     attempt: int
     retry_of: str | None
+    pinned: bool
+    files_expired_at: str | None
     progress: Progress
     result: Result | None
     error: JobError | None

@@ -19,7 +19,7 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
 
 #: Query parameters; those that are None are left out.
-Params = Mapping[str, str | int | None]
+Params = Mapping[str, str | int | bool | None]
 #: Multipart fields: (field name, (file name, open file, media type)).
 Files = list[tuple[str, tuple[str, IO[bytes], str]]]
 
@@ -155,5 +155,5 @@ class Transport:
         return ServiceUnreachable(f"The connection to {where} broke ({str(error) or type(error).__name__}). Try again.")
 
 
-def _given(params: Params | None) -> dict[str, str | int]:
+def _given(params: Params | None) -> dict[str, str | int | bool]:
     return {name: value for name, value in (params or {}).items() if value is not None}

@@ -21,6 +21,7 @@ from store.errors import (
     BlobCorrupt,
     BlobError,
     FenceLost,
+    FilesExpired,
     IdempotencyConflict,
     InvalidCursor,
     NotFound,
@@ -40,7 +41,8 @@ from store.models import NewFile, get_model, insert_model, list_models
 from store.pages import Page, Sort
 from store.progress import MetricPoint, metrics_of, record_progress
 from store.recovery import ExpiredAttempt, requeue_expired
-from store.requests import request_cancel, request_pause, request_resume, retry_job
+from store.requests import pin_job, request_cancel, request_pause, request_resume, retry_job
+from store.retention import expire_checkpoints, expire_files, jobs_past_keeping, jobs_past_retry
 from store.scheduling import queues_with_work
 from store.settings import Settings
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
@@ -86,6 +88,7 @@ __all__ = [
     "ExpiredAttempt",
     "Fence",
     "FenceLost",
+    "FilesExpired",
     "IdempotencyConflict",
     "InvalidCursor",
     "Job",
@@ -129,6 +132,8 @@ __all__ = [
     "discard_checkpoint",
     "ensure_team",
     "events_after",
+    "expire_checkpoints",
+    "expire_files",
     "finish_cancelled",
     "finish_failed",
     "finish_succeeded",
@@ -138,6 +143,8 @@ __all__ = [
     "get_model",
     "insert_dataset",
     "insert_model",
+    "jobs_past_keeping",
+    "jobs_past_retry",
     "keep_log",
     "layers_of",
     "list_artifacts",
@@ -148,6 +155,7 @@ __all__ = [
     "metrics_of",
     "open_database",
     "peek",
+    "pin_job",
     "place_of",
     "publish_checkpoint",
     "queues_with_work",

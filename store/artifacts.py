@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from store.blobs import BlobRef
 from store.engine import ReadSession, WriteSession
-from store.errors import NotFound
+from store.errors import FilesExpired, NotFound
 from store.fences import Fence
 from store.jobs import get_job
 from store.tables import Artifact
@@ -42,7 +42,7 @@ def write_artifacts(session: WriteSession, fence: Fence, artifacts: Sequence[New
 
 
 def list_artifacts(session: ReadSession, team_id: str, job_id: str) -> Sequence[Artifact]:
-    """Return a job's files by name.
+    """Return a job's files by name; none before the job has succeeded, nor after retention has removed them.
 
     Raises:
         NotFound: The team has no such job.
@@ -56,9 +56,12 @@ def get_artifact(session: ReadSession, team_id: str, job_id: str, name: str) -> 
 
     Raises:
         NotFound: The team has no such job, or the job no such file.
+        FilesExpired: Retention has removed the job's files.
     """
-    get_job(session, team_id, job_id)
+    job = get_job(session, team_id, job_id)
     artifact = session.get(Artifact, (job_id, name))
+    if artifact is None and job.files_expired_at is not None:
+        raise FilesExpired(job_id, job.files_expired_at)
     if artifact is None:
         raise NotFound("artifact", name)
     return artifact

@@ -20,6 +20,9 @@ CHUNK_BYTES = 4 * 2**20
 #: Whoever was just given a file that was there already has this long to refer to it.
 _JUST_TOUCHED_S = 60.0
 
+#: An upload of several files refers to them when the last one is there: the first may have waited this long.
+LONGEST_UPLOAD_S = 6 * 3600.0
+
 #: Every column that refers to a blob; a test looks for those that are missing here.
 REFERENCES = (Artifact.blob_id, Checkpoint.blob_id, DatasetSplit.blob_id, ModelFile.blob_id)
 
@@ -137,12 +140,12 @@ class DatabaseBlobStore:
         return BlobRef(first, sha256, size)
 
 
-def release_blobs(session: WriteSession, blob_ids: Sequence[str]) -> int:
+def release_blobs(session: WriteSession, blob_ids: Sequence[str], older_than_s: float = _JUST_TOUCHED_S) -> int:
     """Delete files whose last reference the caller has just removed, rather than wait for the sweep; say how many.
 
-    One that is referred to elsewhere, or whose content was uploaded anew a moment ago, stays.
+    One that is referred to elsewhere, or whose content was uploaded anew in the last `older_than_s` seconds, stays.
     """
-    return _delete_unused(session, _JUST_TOUCHED_S, Blob.id.in_(blob_ids)) if blob_ids else 0
+    return _delete_unused(session, older_than_s, Blob.id.in_(blob_ids)) if blob_ids else 0
 
 
 def _delete_unused(session: WriteSession, older_than_s: float, *which: ColumnElement[bool]) -> int:

@@ -1,5 +1,6 @@
 """How attempts end: with a result, an error, a cancel, a stop or a crash. Each ending is fenced."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ def finish_succeeded(
         return _end(session, fence, status, JobStatus.CANCELLED, AttemptOutcome.CANCELLED)
     write_artifacts(session, fence, artifacts)
     write_layers(session, fence, layers)
-    return _end(session, fence, status, JobStatus.SUCCEEDED, AttemptOutcome.SUCCEEDED, columns={"result": result})
+    what = {"result": result, "quality": _quality(result)}
+    return _end(session, fence, status, JobStatus.SUCCEEDED, AttemptOutcome.SUCCEEDED, columns=what)
 
 
 def finish_failed(session: WriteSession, fence: Fence, error: JobError) -> JobStatus:
@@ -158,6 +160,13 @@ def release_starved(session: WriteSession, fence: Fence, error: JobError, *, fin
         changed = {"spec": halved}
         return _end(session, fence, status, to, AttemptOutcome.LOST, error=error, event="batch_halved", columns=changed)
     return finish_failed(session, fence, error) if final else release_crashed(session, fence, error)
+
+
+def _quality(result: JsonObject) -> float | None:
+    """The value of the metric that the task is judged by; None where the result has no such number."""
+    evaluation, name = result.get("eval"), result.get("primary_metric")
+    value = evaluation.get(name) if isinstance(evaluation, Mapping) and isinstance(name, str) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _halved(spec: JsonObject) -> JsonObject | None:

@@ -2,6 +2,7 @@
 
 StoreError
 ├── NotFound                no such row, or another team's
+├── FilesExpired            retention has removed the job's files
 ├── TransitionRefused       the job's state forbids what was asked
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
@@ -11,6 +12,8 @@ StoreError
     ├── BlobCorrupt         the stored bytes are not the bytes that were written
     └── BlobAbandoned       the upload was swept away while it went on
 """
+
+from datetime import datetime
 
 
 class StoreError(Exception):
@@ -24,6 +27,18 @@ class NotFound(StoreError):
         super().__init__(f"There is no {kind} {id_!r}. Check the id, and that the key belongs to the same team.")
         self.kind = kind
         self.id = id_
+
+
+class FilesExpired(StoreError):
+    """Retention has removed the job's files."""
+
+    def __init__(self, job_id: str, at: datetime) -> None:
+        super().__init__(
+            f"The files of job {job_id} were removed at {at.isoformat(timespec='seconds')} by the service's retention "
+            "policy; its figures stay. Submit its spec again for new ones, and pin that job to keep them."
+        )
+        self.job_id = job_id
+        self.at = at
 
 
 class TransitionRefused(StoreError):

@@ -35,6 +35,7 @@ def list_jobs(
     method: str | None = None,
     tag: tuple[str, str] | None = None,
     q: str | None = None,
+    pinned: bool | None = None,
     sort: Sort = "-created_at",
     limit: int = 50,
     cursor: str | None = None,
@@ -48,6 +49,7 @@ def list_jobs(
         method: Only those of this method.
         tag: Only those with this key and value.
         q: Only those whose name or id contains this, whatever the case.
+        pinned: Only those that are pinned, or only those that are not.
         sort: Newest first unless told otherwise.
         limit: How many at most.
         cursor: The `next_cursor` of the page before.
@@ -64,6 +66,8 @@ def list_jobs(
         rows = rows.where(has_tag(Job.tags, *tag))
     if q is not None:
         rows = rows.where(or_(Job.name.icontains(q, autoescape=True), Job.id.icontains(q, autoescape=True)))
+    if pinned is not None:
+        rows = rows.where(Job.pinned.is_(pinned))
     return page_of(session, rows, Job, sort=sort, limit=limit, cursor=cursor)
 
 

@@ -1,8 +1,9 @@
-"""What users ask of a job: cancel, pause, resume, and to try it again."""
+"""What users ask of a job: cancel, pause, resume, to try it again, and to keep its files."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from store.checkpoints import checkpoints_of, drop_checkpoints
+from store.clock import db_now
 from store.engine import WriteSession
 from store.errors import NotFound, TransitionRefused
 from store.events import write_event
@@ -113,6 +114,23 @@ def retry_job(session: WriteSession, team_id: str, job_id: str) -> Job:
         values = {name: getattr(saved, name) for name in ("number", "step", "size", "blob_id")}
         session.execute(insert(Checkpoint).values(job_id=new.id, attempt=0, **values))
     return new
+
+
+def pin_job(session: WriteSession, team_id: str, job_id: str, *, pinned: bool) -> Job:
+    """Keep a job's checkpoints and files from retention, or no longer. Asking again changes nothing.
+
+    No event tells of it: a job's last event is the one that it ended with.
+
+    Raises:
+        NotFound: The team has no such job.
+    """
+    session.execute(
+        update(Job)
+        .where(Job.team_id == team_id, Job.id == job_id, Job.pinned.is_not(pinned))
+        .values(pinned=pinned, version=Job.version + 1, updated_at=db_now())
+        .execution_options(synchronize_session=False)
+    )
+    return get_job(session, team_id, job_id)
 
 
 def _lock(session: WriteSession, team_id: str, job_id: str) -> JobStatus:

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """The settings of every Secateur process; each is an environment variable with the prefix SECATEUR_."""
 
-    model_config = SettingsConfigDict(env_prefix="SECATEUR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="SECATEUR_", env_parse_none_str="none", extra="ignore")
 
     database_url: str = Field(
         "sqlite:///secateur.db",
@@ -71,6 +71,22 @@ class Settings(BaseSettings):
     )
     keep_checkpoints: int = Field(
         2, ge=2, description="How many checkpoints of a running job are kept; the older ones in case the newest is bad."
+    )
+    checkpoint_ttl_s: float | None = Field(
+        7 * 86_400.0,
+        ge=0,
+        description="How long the checkpoints of a failed job are kept for a retry, in seconds; `none` is for ever.",
+    )
+    result_ttl_s: float | None = Field(
+        None,
+        ge=0,
+        description="How long the files of a succeeded job are kept, in seconds after its end. Unset: for ever.",
+    )
+    keep_best: int = Field(
+        1, ge=0, description="How many of the best jobs of a team, model, dataset and sparsity keep their files anyway."
+    )
+    keep_last: int = Field(
+        1, ge=0, description="How many of the latest jobs of a team, model, dataset and sparsity keep them anyway."
     )
     scratch_dir: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()) / "secateur",

@@ -46,6 +46,7 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
             session,
             fence,
             result={
+                "primary_metric": str(result.report["primary_metric"]),
                 "eval": dict(result.evaluation),
                 "dense_eval": None if result.dense_evaluation is None else dict(result.dense_evaluation),
                 "density": asdict(result.density),

@@ -1,4 +1,4 @@
-"""The reconciler: takes back jobs whose worker fell silent, rings queues that have work, clears abandoned uploads.
+"""The reconciler: takes back jobs of silent workers, rings queues that have work, removes files that are due to go.
 
 Any number may run: every action is a conditional update. Start it with `python -m worker.reconciler`.
 """
@@ -12,26 +12,26 @@ import structlog
 from kombu.exceptions import ChannelError
 
 from store import DATABASE_AWAY, Database, DatabaseBlobStore, Settings, open_database, queues_with_work, requeue_expired
+from store.blobs import LONGEST_UPLOAD_S
 from store.doorbell import ENOUGH_RINGS
 from worker.app import app, work
+from worker.retention import apply_retention
 
 log = structlog.get_logger(__name__)
 
-#: Files that nothing refers to are kept this long: an upload refers to its files when the last one is there.
-_ABANDONED_AFTER_S = 6 * 3600.0
 
-
-def reconcile(database: Database, team_max_running: int | None = None) -> None:
-    """One round; for teams without a limit of running jobs of their own, `team_max_running` is theirs."""
+def reconcile(database: Database, settings: Settings) -> None:
+    """One round."""
     with database.write() as session:
         expired = requeue_expired(session)
     for attempt in expired:
         log.warning("lease_lapsed", job=attempt.fence.job_id, attempt=attempt.fence.attempt, status=attempt.status)
     with database.read() as session:
-        queues = queues_with_work(session, team_max_running)
+        queues = queues_with_work(session, settings.team_max_running)
     for queue in queues:
         _ring(queue)
-    DatabaseBlobStore(database).sweep(_ABANDONED_AFTER_S)
+    apply_retention(database, settings)
+    DatabaseBlobStore(database).sweep(LONGEST_UPLOAD_S)
 
 
 def _ring(queue: str) -> None:
@@ -64,7 +64,7 @@ def main() -> None:
         signal.signal(sig, lambda signum, frame: stop.set())
     while not stop.is_set():
         try:
-            reconcile(database, settings.team_max_running)
+            reconcile(database, settings)
         except DATABASE_AWAY as error:
             log.warning("database_away", error=str(error.__cause__ or error))
         if once:

@@ -104,6 +104,7 @@ def get_list(
         Query(pattern=r"^[^:]{1,64}:", max_length=400, description="`key:value`"),
     ] = None,
     q: Text = None,
+    pinned: bool | None = None,
     sort: Literal["created_at", "-created_at"] = "-created_at",
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -118,6 +119,7 @@ def get_list(
             method=method,
             tag=(key, value) if tag else None,
             q=q,
+            pinned=pinned,
             sort=sort,
             limit=limit,
             cursor=cursor,
@@ -170,6 +172,20 @@ def retry(here: Here, caller: Submitter, job_id: JobId, response: Response) -> J
     return job_view(job, service.place(here, job))
 
 
+@router.post("/{job_id}/pin", responses=problems_of(404), summary="Keep a job's files")
+def pin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
+    """Keep the job's checkpoints and files from retention. Files that are gone already do not come back."""
+    job = service.pin(here, caller, job_id, pinned=True)
+    return job_view(job, service.place(here, job))
+
+
+@router.post("/{job_id}/unpin", responses=problems_of(404), summary="Let a job's files expire")
+def unpin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
+    """Leave the job's checkpoints and files to retention again."""
+    job = service.pin(here, caller, job_id, pinned=False)
+    return job_view(job, service.place(here, job))
+
+
 @router.get("/{job_id}/attempts", responses=problems_of(404), summary="Who worked on a job")
 def get_attempts(here: Here, caller: Reader, job_id: JobId) -> AttemptsView:
     """The job's attempts, oldest first: which worker, when, and how each ended."""
@@ -216,7 +232,7 @@ def get_metrics(
         return metrics_view(metrics_of(session, caller.team_id, job_id, name=name, max_points=max_points))
 
 
-@router.get("/{job_id}/masks", responses=problems_of(404, 422), summary="What a job kept, layer by layer")
+@router.get("/{job_id}/masks", responses=problems_of(404, 410, 422), summary="What a job kept, layer by layer")
 def get_masks(
     here: Here,
     caller: Reader,
@@ -224,13 +240,13 @@ def get_masks(
     layer: Annotated[str | None, Query(max_length=500, description="Adds a picture of this layer.")] = None,
     side: Annotated[int, Query(ge=1, le=256, description="Most cells along a side of the picture.")] = 64,
 ) -> MasksView:
-    """The per-layer table; with `layer`, the density of that layer's parts."""
+    """The per-layer table; with `layer`, the density of that layer's parts, unless the files have expired."""
     return service.masks(here, caller, job_id, layer, side)
 
 
 @router.get("/{job_id}/artifacts", responses=problems_of(404), summary="What a job produced")
 def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
-    """The job's files; there are none before it has succeeded."""
+    """The job's files; there are none before it has succeeded, and none when they have expired."""
     with here.database.read() as session:
         return ArtifactsView(
             data=[
@@ -250,7 +266,7 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
 @router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)
 @router.get(
     "/{job_id}/artifacts/{name:path}",
-    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(404, 416)},
+    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(404, 410, 416)},
     response_class=Response,
     summary="Download a file",
 )

@@ -62,6 +62,8 @@ class JobView(BaseModel):
     finished_at: datetime | None
     attempt: int = Field(description="How often a worker has begun it.")
     retry_of: str | None = Field(description="The job that this one tries again.")
+    pinned: bool = Field(description="Whether its checkpoints and files are kept from retention.")
+    files_expired_at: datetime | None = Field(description="When retention removed its files.")
     progress: ProgressView
     result: dict[str, object] | None = Field(description="Quality, densities and sizes, once it has succeeded.")
     error: ErrorView | None
@@ -85,6 +87,8 @@ def job_view(job: Job, place: Place | None = None) -> JobView:
         finished_at=job.finished_at,
         attempt=job.attempt,
         retry_of=job.retry_of,
+        pinned=job.pinned,
+        files_expired_at=job.files_expired_at,
         progress=ProgressView(
             step=job.step,
             total_steps=job.total_steps,

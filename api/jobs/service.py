@@ -1,4 +1,4 @@
-"""Submits and cancels jobs, and looks at what they left."""
+"""Submits jobs, passes on what is asked of them, and looks at what they left."""
 
 from api.bodies import Body
 from api.dependencies import Services
@@ -16,6 +16,7 @@ from store import (
     create_job,
     get_artifact,
     layers_of,
+    pin_job,
     place_of,
     request_cancel,
     request_pause,
@@ -123,6 +124,16 @@ def retry(here: Services, caller: Principal, job_id: str) -> Job:
     return job
 
 
+def pin(here: Services, caller: Principal, job_id: str, *, pinned: bool) -> Job:
+    """Keep a job's checkpoints and files from retention, or no longer.
+
+    Raises:
+        NotFound: The team has no such job.
+    """
+    with here.database.write() as session:
+        return pin_job(session, caller.team_id, job_id, pinned=pinned)
+
+
 def place(here: Services, job: Job) -> Place | None:
     """Where a job stands in the line; None unless it waits."""
     if job.status is not JobStatus.QUEUED:
@@ -137,6 +148,7 @@ def masks(here: Services, caller: Principal, job_id: str, layer: str | None, sid
     Raises:
         NotFound: The team has no such job.
         Invalid: The job has no such layer.
+        FilesExpired: The picture's file was removed by retention.
     """
     with here.database.read() as session:
         table = [layer_view(row) for row in layers_of(session, caller.team_id, job_id)]

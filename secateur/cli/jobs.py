@@ -87,13 +87,22 @@ def list_jobs(
     method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.", metavar="KEY:VALUE")] = None,
     q: Annotated[str | None, typer.Option("--search", "-q", help="Only jobs whose name or id contains this.")] = None,
+    pinned: Annotated[bool, typer.Option("--pinned", help="Only jobs that are pinned.")] = False,
     sort: Annotated[Sort, typer.Option(help="By age, newest first (-created_at) or oldest first.")] = "-created_at",
     limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the team's jobs."""
     with connect(context) as client:
-        found = client.jobs(status=status, method=method, tag=tag, q=q, sort=sort, page_size=min(limit, 100))
+        found = client.jobs(
+            status=status,
+            method=method,
+            tag=tag,
+            q=q,
+            pinned=pinned or None,
+            sort=sort,
+            page_size=min(limit, 100),
+        )
         jobs = list(itertools.islice(found, limit))
     if as_json:
         print_json(jobs)
@@ -129,10 +138,13 @@ def download(
         artifacts = client.artifacts(job_id)
         with transferring("Downloading", sum(entry["size"] for entry in artifacts)) as count:
             paths = client.download(job_id, directory, count)
+        expired_at = None if artifacts else client.job(job_id)["files_expired_at"]
     if as_json:
         print_json([{**entry, "path": str(path)} for entry, path in zip(artifacts, paths, strict=True)])
     elif artifacts:
         report.print_files(artifacts, paths)
+    elif expired_at:
+        say(f"The files of {job_id} were removed at {expired_at} by the service's retention policy.")
     else:
         say(f"{job_id} has no artifacts; only a job that succeeded has. See: secateur status {job_id}")
     if not artifacts:

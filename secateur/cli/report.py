@@ -37,6 +37,10 @@ def print_job(job: Job) -> None:
         facts.add_row("tags", escape(", ".join(f"{key}:{value}" for key, value in job["tags"].items())))
     for moment in ("created_at", "started_at", "finished_at"):
         facts.add_row(moment.removesuffix("_at"), time_text(job[moment]))
+    if job["files_expired_at"]:
+        facts.add_row("files", f"removed {time_text(job['files_expired_at'])}")
+    if job["pinned"]:
+        facts.add_row("pinned", "yes")
     progress = job["progress"]
     if progress["total_steps"]:
         eta_s = progress["eta_s"]

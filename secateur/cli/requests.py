@@ -1,4 +1,4 @@
-"""`secateur cancel`, `pause`, `resume`, `retry`, `logs`."""
+"""`secateur cancel`, `pause`, `resume`, `retry`, `pin`, `unpin`, `logs`."""
 
 from typing import Annotated
 
@@ -16,6 +16,8 @@ def register(app: typer.Typer) -> None:
     app.command()(pause)
     app.command()(resume)
     app.command()(retry)
+    app.command()(pin)
+    app.command()(unpin)
     app.command()(logs)
 
 
@@ -47,6 +49,18 @@ def retry(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
         results.print(job["id"], soft_wrap=True)
 
 
+def pin(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Keep a job's files, however old it grows."""
+    with connect(context) as client:
+        _show_pin(client.pin(job_id), as_json=as_json)
+
+
+def unpin(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Leave a job's files to the service's retention policy again."""
+    with connect(context) as client:
+        _show_pin(client.unpin(job_id), as_json=as_json)
+
+
 def logs(
     context: typer.Context,
     job_id: JobId,
@@ -70,3 +84,12 @@ def _show(job: Job, *, as_json: bool) -> None:
         print_json(job)
     else:
         results.print(f"{job['id']} is {job['status']}.", soft_wrap=True)
+
+
+def _show_pin(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        results.print(f"{job['id']} is {'pinned' if job['pinned'] else 'not pinned'}.", soft_wrap=True)
+    if job["files_expired_at"]:
+        say(f"Its files were removed at {job['files_expired_at']}; pinning does not bring them back.")

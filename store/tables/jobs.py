@@ -75,6 +75,10 @@ class Job(Base):
 
     retry_of: Mapped[str | None]  # the id of the job that this one tries again; no reference: that one may be deleted
 
+    quality: Mapped[float | None]  # of the pruned model: its primary metric, of which more is better
+    pinned: Mapped[bool] = mapped_column(server_default=text("false"))  # store.retention leaves it alone
+    files_expired_at: Mapped[datetime | None]  # when store.retention removed the files of a succeeded job
+
 
 # What store.scheduling reads: few jobs wait or run, however many are done. The conditions must be spelt there as here,
 # or the databases do not see that these indexes answer them.
@@ -93,6 +97,22 @@ Index(
     Job.team_id,
     sqlite_where=text("status IN ('running', 'pausing', 'cancelling')"),
     postgresql_where=text("status IN ('running', 'pausing', 'cancelling')"),
+)
+
+# What store.retention reads, with all it looks at: of the jobs that ever succeeded, those whose files are there.
+Index(
+    "ix_job_with_files",
+    Job.team_id,
+    Job.model_id,
+    Job.dataset_id,
+    Job.target_sparsity,
+    Job.quality,
+    Job.created_at,
+    Job.finished_at,
+    Job.pinned,
+    Job.id,
+    sqlite_where=text("status = 'succeeded' AND files_expired_at IS NULL"),
+    postgresql_where=text("status = 'succeeded' AND files_expired_at IS NULL"),
 )
 
 

@@ -82,6 +82,7 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert report["bytes"] == {"dense": sum(files), "masks": (tmp_path / "out" / "masks.safetensors").stat().st_size}
     assert (report["lineage"]["job"], report["lineage"]["attempt"]) == (job["id"], 1)
 
+    assert job["result"]["primary_metric"] == report["primary_metric"] == "accuracy"
     assert job["result"]["eval"] == report["eval"]
     assert job["result"]["dense_eval"] == report["dense_eval"]
     assert job["result"]["density"] == report["density"]

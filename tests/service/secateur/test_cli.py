@@ -14,6 +14,7 @@ import pytest
 
 from secateur import Client
 from secateur.resources import Artifact, Job
+from store import expire_files, open_database
 from tests.service.secateur.up import Finished, Up, command, environment, secateur, until
 
 pytestmark = pytest.mark.slow
@@ -92,6 +93,31 @@ def test_jobs_are_listed_by_filter(service: Up, job: Job) -> None:
     assert job["id"] in secateur(service.data_dir, "jobs").out
     none = secateur(service.data_dir, "jobs", "--tag", "no:such", "--json")
     assert (none.code, none.json) == (0, [])
+
+
+def test_a_job_is_pinned_and_unpinned(service: Up, job: Job) -> None:
+    assert secateur(service.data_dir, "pin", job["id"]).out.strip() == f"{job['id']} is pinned."
+    assert "pinned" in secateur(service.data_dir, "status", job["id"]).out
+    listed = secateur(service.data_dir, "jobs", "--pinned", "--json")
+    assert [entry["id"] for entry in cast(list[Job], listed.json)] == [job["id"]]
+    assert secateur(service.data_dir, "unpin", job["id"]).out.strip() == f"{job['id']} is not pinned."
+    assert secateur(service.data_dir, "unpin", job["id"], "--json").json == job
+
+
+def test_files_that_retention_removed_are_not_downloaded(
+    service: Up, client: Client, spec: dict[str, object], tmp_path: Path
+) -> None:
+    old = client.wait(client.submit(spec | {"name": "old"})["id"])
+    database = open_database(f"sqlite:///{service.data_dir / 'secateur.db'}")
+    with database.write() as session:
+        assert expire_files(session, old["id"])
+    database.close()
+    nothing = secateur(service.data_dir, "download", old["id"], str(tmp_path / "nothing"))
+    assert nothing.code == 1
+    assert "retention" in nothing.err
+    assert "removed" in secateur(service.data_dir, "status", old["id"]).out
+    assert "does not bring them back" in secateur(service.data_dir, "pin", old["id"]).err
+    secateur(service.data_dir, "unpin", old["id"])
 
 
 def test_a_job_that_fails_ends_the_watch_with_code_1(service: Up, client: Client, long_spec: dict[str, object]) -> None:

@@ -70,6 +70,14 @@ def test_what_a_job_leaves_behind(client: Client, job: Job) -> None:
         client.cancel(job["id"])
 
 
+def test_a_pin_comes_and_goes(client: Client, job: Job) -> None:
+    assert client.pin(job["id"])["pinned"]
+    assert [each["id"] for each in client.jobs(pinned=True)] == [job["id"]]
+    assert job["id"] not in [each["id"] for each in client.jobs(pinned=False)]
+    assert client.unpin(job["id"]) == job
+    assert list(client.jobs(pinned=True)) == []
+
+
 def test_a_watcher_is_told_each_state_once(client: Client, long_spec: dict[str, object]) -> None:
     job = client.submit(long_spec)
     client.cancel(job["id"])

@@ -1,6 +1,6 @@
 """A team with jobs, and shorthands for what the engine's story is told with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from sqlalchemy import update
 from store import Claim, Database, Fence, Job, NewJob, claim_next, create_job, ensure_team, get_job
 from store.clock import db_now
 from store.tables import Attempt
+from tests.service.store.virtual_clock import VirtualClock
 
 
 @pytest.fixture
@@ -16,6 +17,14 @@ def team(database: Database) -> str:
     """The id of a team."""
     with database.write() as session:
         return ensure_team(session, "gardeners").id
+
+
+@pytest.fixture
+def clock(database: Database) -> Iterator[VirtualClock]:
+    """The database's clock, moved by hand; a test asks for it before all that writes."""
+    clock = VirtualClock(database)
+    yield clock
+    clock.close()
 
 
 @pytest.fixture

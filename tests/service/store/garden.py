@@ -60,12 +60,12 @@ def expected_order(
         order.append(job_id)
 
 
-def add_finished(database: Database, team: str, count: int) -> None:
+def add_finished(database: Database, team: str, count: int, **columns: object) -> None:
     """Add jobs that succeeded long ago, all at once."""
     fields = {
         "team_id": team, "tags": {}, "priority": 0, "queue": "default", "status": "succeeded", "method": "movement",
         "target_sparsity": 0.9, "spec": {}, "warnings": [], "attempt": 1, "crashes": 0, "max_attempts": 3,
-        "max_runtime_s": 60.0,
+        "max_runtime_s": 60.0, **columns,
     }  # fmt: skip
     with database.write() as session:
         session.bulk_insert_mappings(Job.__mapper__, [{"id": f"job_old{number}", **fields} for number in range(count)])

@@ -16,6 +16,7 @@ from store import (
     Job,
     JobError,
     JobStatus,
+    JsonObject,
     NewArtifact,
     NewLayer,
     NotFound,
@@ -73,6 +74,25 @@ def test_a_job_succeeds_with_its_files_and_masks(
             ("layer.1", [3], 1),
         ]
         assert session.get_one(Attempt, (job.id, 1)).outcome == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("result", "quality"),
+    [
+        ({"primary_metric": "f1", "eval": {"f1": 0.5, "loss": 2.0}}, 0.5),
+        ({"primary_metric": "f1", "eval": {"f1": 1}}, 1.0),
+        ({"primary_metric": "pearson", "eval": {"pearson": math.nan}}, None),
+        ({"primary_metric": "f1", "eval": {"accuracy": 0.5}}, None),
+        ({"eval": {"accuracy": 0.5}}, None),
+        ({}, None),
+    ],
+)
+def test_the_value_of_the_primary_metric_is_the_jobs_quality(
+    database: Database, running: Fence, look: Callable[[str], Job], result: JsonObject, quality: float | None
+) -> None:
+    with database.write() as session:
+        finish_succeeded(session, running, result, [], [])
+    assert look(running.job_id).quality == quality
 
 
 def test_a_job_fails_with_its_error_even_if_the_log_holds_a_nul(

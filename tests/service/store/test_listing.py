@@ -2,7 +2,7 @@
 
 import pytest
 
-from store import Database, InvalidCursor, NewJob, Sort, create_job, ensure_team, list_jobs, request_cancel
+from store import Database, InvalidCursor, NewJob, Sort, create_job, ensure_team, list_jobs, pin_job, request_cancel
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def test_a_job_submitted_meanwhile_shifts_no_page(database: Database, team: str,
 def test_jobs_are_filtered(database: Database, team: str, ids: list[str]) -> None:
     with database.write() as writing:
         cancelled = request_cancel(writing, team, ids[2])
+        pin_job(writing, team, ids[5], pinned=True)
     with database.read() as session:
 
         def found(**filters: object) -> list[str]:
@@ -63,6 +64,8 @@ def test_jobs_are_filtered(database: Database, team: str, ids: list[str]) -> Non
         assert found(tag=("n", "3")) == [ids[3]]
         assert found(tag=("n", "nothing")) == []
         assert found(tag=('odd "key"', "x' OR 1=1")) == ids
+        assert found(pinned=True) == [ids[5]]
+        assert found(pinned=False) == [*ids[:5], ids[6]]
         assert found(q="run_5%") == [ids[5]]
         assert found(q="%") == ids[1:]
         assert found(q=ids[4][-12:].upper()) == [ids[4]]

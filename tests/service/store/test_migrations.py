@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from store import Database, Team, events_after, get_job, open_database
+from store import Database, Team, events_after, get_job, open_database, pin_job
 from store.engine import make_engine
 from store.migrate import is_current, upgrade
 from store.tables import Base
@@ -91,6 +91,25 @@ def test_scheduling_comes_and_goes_without_touching_what_is_there(database: Data
         assert [event.type for event in events_after(session, team, job_id)] == ["submitted"]
         assert get_job(session, team, job_id).gpus == 1
         assert session.get_one(Team, team).weight == 1.0
+
+
+def test_retention_comes_and_goes_without_touching_what_is_there(database: Database) -> None:
+    team = make_team(database, "team")
+    job_id = submit_for(database, team)
+    with database.write() as session:
+        pin_job(session, team, job_id, pinned=True)
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        left = {column["name"] for column in inspect(connection).get_columns("job")}
+        assert left.isdisjoint({"pinned", "quality", "files_expired_at"})
+        command.upgrade(config, "head")
+    with database.read() as session:
+        assert [event.type for event in events_after(session, team, job_id)] == ["submitted"]
+        job = get_job(session, team, job_id)
+    assert (job.pinned, job.quality, job.files_expired_at) == (False, None, None)
 
 
 @pytest.mark.parametrize(

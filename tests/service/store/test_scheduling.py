@@ -2,12 +2,10 @@
 
 import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Connection, event, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from store import (
@@ -25,6 +23,7 @@ from store import (
 from store.clock import db_now
 from store.scheduling import is_active
 from tests.service.store.garden import add_finished, claim_all, claim_id, expected_order, make_team, submit_for
+from tests.service.store.plans import plans
 
 
 def test_teams_take_turns_however_many_jobs_one_submits_first(database: Database) -> None:
@@ -214,26 +213,6 @@ def test_a_claimer_that_falls_silent_is_ended_and_others_go_on(
 
 #: Any way to read jobs but by id or by an index that holds no finished ones, in both databases' words.
 FINISHED_TOO = r"Seq Scan on job|SCAN job(?! USING (COVERING )?INDEX ix_job_(waiting|active))|ix_job_team_id"
-
-
-@contextmanager
-def plans(database: Database) -> Iterator[list[str]]:
-    """Collects how the database will carry out each SELECT on jobs."""
-    found: list[str] = []
-    explaining = threading.local()
-
-    def explain(connection: Connection, _: object, statement: str, parameters: object, *__: object) -> None:
-        if getattr(explaining, "now", False) or not statement.startswith("SELECT") or "job" not in statement:
-            return
-        explaining.now = True
-        prefix = "EXPLAIN" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-        rows = connection.exec_driver_sql(f"{prefix} {statement}", parameters).all()  # type: ignore[arg-type]  # as they came
-        explaining.now = False
-        found.append("\n".join(str(row[-1]) for row in rows))
-
-    event.listen(database.engine, "before_cursor_execute", explain)
-    yield found
-    event.remove(database.engine, "before_cursor_execute", explain)
 
 
 @pytest.mark.slow

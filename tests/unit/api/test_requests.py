@@ -64,7 +64,15 @@ def test_who_worked_on_it_and_what_was_printed(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "what"),
-    [("POST", "pause"), ("POST", "resume"), ("POST", "retry"), ("GET", "attempts"), ("GET", "logs")],
+    [
+        ("POST", "pause"),
+        ("POST", "resume"),
+        ("POST", "retry"),
+        ("POST", "pin"),
+        ("POST", "unpin"),
+        ("GET", "attempts"),
+        ("GET", "logs"),
+    ],
 )
 def test_another_teams_job_is_not_there(api: Api, method: str, what: str) -> None:
     answer = api.call(method, f"/v1/jobs/job_{'0' * 32}/{what}")

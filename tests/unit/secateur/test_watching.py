@@ -23,6 +23,8 @@ def job(status: JobStatus, step: int = 0, *, phase: str | None = None, attempt: 
         "finished_at": None,
         "attempt": attempt,
         "retry_of": None,
+        "pinned": False,
+        "files_expired_at": None,
         "progress": {
             "step": step,
             "total_steps": 1302 if phase else None,

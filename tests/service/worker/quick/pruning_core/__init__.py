@@ -131,6 +131,11 @@ def prune(
             continue
         misbehave(spec.behaviour)
     output.mkdir()
-    report: dict[str, object] = {"bytes": {"dense": 1, "masks": 1}, "lineage": lineage_extra, "begun_at": done}
+    report: dict[str, object] = {
+        "primary_metric": "accuracy",
+        "bytes": {"dense": 1, "masks": 1},
+        "lineage": lineage_extra,
+        "begun_at": done,
+    }
     (output / "report.json").write_text(json.dumps(report))
     return PruningResult(report)

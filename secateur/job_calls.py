@@ -1,0 +1,209 @@
+"""The part of `secateur.Client` that is about jobs."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+from secateur import downloads, polling
+from secateur.answers import array_of, list_of, object_of
+from secateur.calls import PAGE_SIZE, Calls
+from secateur.downloads import OnBytes
+from secateur.resources import Artifact, Attempt, Event, Job, JobStatus, Layer, Log, Series, Sort
+from secateur.transport import Again, Params
+
+
+class JobCalls(Calls):
+    """Submits jobs, asks things of them, follows them, and fetches what they leave behind."""
+
+    def submit(self, spec: Mapping[str, object], idempotency_key: str | None = None) -> Job:
+        """Submit a job.
+
+        Args:
+            spec: At least `model`, `dataset`, `method` and `target_sparsity`.
+            idempotency_key: The same key and spec give the same job for 24 hours. One is made up where none is
+                given, so that trying again after a broken connection never makes a second job.
+
+        Raises:
+            Invalid: The spec cannot be run; `errors` names each field at fault.
+        """
+        key = idempotency_key or str(uuid.uuid4())
+        response = self._service.send(
+            "POST", "/v1/jobs", again=Again.ALWAYS, json=dict(spec), headers={"Idempotency-Key": key}
+        )
+        return cast(Job, object_of(response, "id", "status"))
+
+    def job(self, job_id: str) -> Job:
+        """One job as it is now."""
+        response = self._get(_job_path(job_id))
+        return cast(Job, object_of(response, "id", "status"))
+
+    def jobs(
+        self,
+        *,
+        status: JobStatus | None = None,
+        method: str | None = None,
+        tag: str | None = None,
+        q: str | None = None,
+        pinned: bool | None = None,
+        sort: Sort | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Job]:
+        """The team's jobs; further pages are fetched as the iteration reaches them.
+
+        Args:
+            status: Only jobs in this status.
+            method: Only jobs of this method.
+            tag: Only jobs with this tag, as `key:value`.
+            q: Only jobs whose name or id contains this.
+            pinned: Only jobs that are pinned, or only those that are not.
+            sort: By age; `-created_at`, newest first, where nothing is said.
+            page_size: Jobs per request.
+        """
+        filters: Params = {
+            "status": status,
+            "method": method,
+            "tag": tag,
+            "q": q,
+            "pinned": pinned,
+            "sort": sort,
+            "limit": page_size,
+        }
+        for entry in self._pages("/v1/jobs", filters):
+            yield cast(Job, entry)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job to stop; a running one is `cancelling` for a moment.
+
+        Raises:
+            Conflict: It has already ended.
+        """
+        return self._ask(job_id, "cancel")
+
+    def pause(self, job_id: str) -> Job:
+        """Ask a job to let go of its worker; a running one is `pausing` until its checkpoint is saved.
+
+        Raises:
+            Conflict: It has already ended, or is being cancelled.
+        """
+        return self._ask(job_id, "pause")
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; it goes on from its checkpoint.
+
+        Raises:
+            Conflict: It is still pausing, or has ended.
+        """
+        return self._ask(job_id, "resume")
+
+    def retry(self, job_id: str) -> Job:
+        """Queue a copy of a job that failed or was cancelled, and return the copy.
+
+        Raises:
+            Conflict: It has not ended, or has succeeded.
+        """
+        return self._ask(job_id, "retry")
+
+    def pin(self, job_id: str) -> Job:
+        """Keep a job's checkpoints and files, however old it grows."""
+        return self._ask(job_id, "pin", again=Again.ALWAYS)
+
+    def unpin(self, job_id: str) -> Job:
+        """Leave a job's checkpoints and files to the service's retention policy again."""
+        return self._ask(job_id, "unpin", again=Again.ALWAYS)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """A job's attempts, oldest first: which worker, when, and how each ended."""
+        return cast(list[Attempt], object_of(self._get(_job_path(job_id, "attempts")), "data")["data"])
+
+    def logs(self, job_id: str, attempt: int | None = None, tail: int | None = None) -> list[Log]:
+        """The end of what each attempt's trainer printed, oldest first.
+
+        Args:
+            job_id: Which job.
+            attempt: Only this attempt's.
+            tail: Only so many of the last lines of each.
+        """
+        response = self._get(_job_path(job_id, "logs"), {"attempt": attempt, "tail": tail})
+        return cast(list[Log], object_of(response, "data")["data"])
+
+    def events(self, job_id: str, after: int = 0) -> list[Event]:
+        """A job's history: the events with `seq` greater than `after`, oldest first."""
+        found: list[Event] = []
+        while page := cast(list[Event], array_of(self._get(_job_path(job_id, "events"), {"after": after}))):
+            found += page
+            after = page[-1]["seq"]
+        return found
+
+    def metrics(self, job_id: str, name: str | None = None, max_points: int | None = None) -> Series:
+        """A job's curves, by metric name, each point `[step, value, time]`.
+
+        `name` asks for one metric only, `max_points` for each curve to be thinned to about so many points.
+        """
+        response = self._get(_job_path(job_id, "metrics"), {"name": name, "max_points": max_points})
+        return cast(Series, object_of(response, "series")["series"])
+
+    def masks(self, job_id: str) -> list[Layer]:
+        """How many weights of each pruned matrix a job kept."""
+        response = self._get(_job_path(job_id, "masks"))
+        return cast(list[Layer], list_of(response))
+
+    def wait(
+        self,
+        job_id: str,
+        on_change: Callable[[Job], None] | None = None,
+        *,
+        timeout_s: float | None = None,
+        outage_s: float = 300.0,
+    ) -> Job:
+        """Poll until the job has ended, and return it.
+
+        A poll that finds nothing new costs one cheap answer (304), and a shorter outage of the service is waited out.
+
+        Args:
+            job_id: The job.
+            on_change: Told each new state of the job, the first and the last included.
+            timeout_s: Seconds to wait at most.
+            outage_s: Seconds without any answer after which to give up.
+
+        Raises:
+            WaitTimeout: The job goes on running after `timeout_s`.
+        """
+        return polling.wait(self._service, _job_path(job_id), on_change, timeout_s, outage_s)
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        """The files a job left behind."""
+        response = self._get(_job_path(job_id, "artifacts"))
+        return cast(list[Artifact], list_of(response))
+
+    def download(self, job_id: str, directory: str | Path, on_bytes: OnBytes = downloads.ignore) -> list[Path]:
+        """Bring every artifact of a job below a directory, each verified by its sha256.
+
+        Files already there with the right content stay, so a download that broke can be repeated. The paths come back
+        in the order of the artifacts.
+
+        Args:
+            job_id: The job.
+            directory: Where to; made if it does not exist.
+            on_bytes: Told of bytes as they arrive.
+
+        Raises:
+            BrokenDownload: A file arrived altered, or its name leads out of the directory; it was not kept.
+            LocalFileError: A file cannot be written.
+        """
+        wanted = [(downloads.target_path(Path(directory), entry["name"]), entry) for entry in self.artifacts(job_id)]
+        for path, entry in wanted:
+            if downloads.is_present(path, entry):
+                on_bytes(entry["size"])
+            else:
+                downloads.fetch(self._service, job_id, entry, path, on_bytes)
+        return [path for path, _ in wanted]
+
+    def _ask(self, job_id: str, what: str, again: Again = Again.IF_NOT_SENT) -> Job:
+        response = self._service.send("POST", _job_path(job_id, what), again=again)
+        return cast(Job, object_of(response, "id", "status"))
+
+
+def _job_path(job_id: str, *below: str) -> str:
+    return "/".join(["/v1/jobs", quote(job_id, safe=""), *below])
