@@ -27,6 +27,7 @@ _COPIED = (
     "model_id",
     "max_attempts",
     "max_runtime_s",
+    "gpus",
     "total_steps",
 )
 

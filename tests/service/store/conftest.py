@@ -32,9 +32,9 @@ def submit(database: Database, team: str) -> Callable[..., str]:
     """Queues a job of the team, with fields of `NewJob` as wanted, and returns its id."""
 
     def submit(**wanted: Any) -> str:
-        new = NewJob(method="movement", target_sparsity=0.9, spec={"method": "movement"}, **wanted)
+        wanted = {"method": "movement", "target_sparsity": 0.9, "spec": {"method": "movement"}, **wanted}
         with database.write() as session:
-            return create_job(session, team, new).job.id
+            return create_job(session, team, NewJob(**wanted)).job.id
 
     return submit
 

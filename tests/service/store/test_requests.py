@@ -1,6 +1,7 @@
 """What users ask of a job, in every state it may be in."""
 
 from collections.abc import Callable
+from dataclasses import fields
 
 import pytest
 
@@ -12,6 +13,7 @@ from store import (
     JobError,
     JobStatus,
     LeaseAnswer,
+    NewJob,
     TransitionRefused,
     WriteSession,
     finish_failed,
@@ -132,3 +134,29 @@ def test_a_pausing_job_is_paused_however_its_attempt_leaves(
     claimed = claim()
     assert claimed is not None
     assert claimed.fence == Fence(running.job_id, 2)
+
+
+def test_a_retry_asks_for_all_that_the_job_asked_for(
+    submit: Callable[..., str], ask: Callable[[str, str], Job], look: Callable[[str], Job]
+) -> None:
+    wanted = {
+        "name": "nightly",
+        "tags": {"kind": "test"},
+        "priority": 3,
+        "queue": "large",
+        "warnings": ["slow"],
+        "total_steps": 12,
+        "max_attempts": 5,
+        "max_runtime_s": 60.0,
+        "gpus": 4,
+        "method": "taylor",
+        "target_sparsity": 0.25,
+        "spec": {"seed": 7},
+    }
+    inputs = {"dataset_id", "model_id"}  # of stored rows; the end-to-end tests retry with both
+    assert set(wanted) | inputs == {field.name for field in fields(NewJob)}
+    job_id = submit(**wanted)
+    ask("cancel", job_id)
+    again = look(ask("retry", job_id).id)
+    assert {name: getattr(again, name) for name in wanted} == wanted
+    assert again.retry_of == job_id
