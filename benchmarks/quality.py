@@ -94,7 +94,7 @@ def _list(runs: Sequence[Run], place: Place) -> None:
     for run in runs:
         record = read_record(run, place)
         state = "stale" if place.file(run).exists() else "to do"
-        print(f"{run.name:44}{'done, ' + _quality(record) if record else state}")
+        print(f"{run.name:48}{'done, ' + _quality(record) if record else state}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
