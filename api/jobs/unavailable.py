@@ -18,20 +18,28 @@ class _Unbuilt:
         path: where it is.
         remedy: what to do.
         only: the values that are not available; None means every value.
+        default: what the field is anyway, which may be said.
     """
 
     path: tuple[str, ...]
     remedy: str = _LEAVE_OUT
     only: frozenset[str] | None = None
+    default: int | None = None
 
     def refuses(self, value: JsonValue) -> bool:
-        return self.only is None or (isinstance(value, str) and value in self.only)
+        if self.only is not None:
+            return isinstance(value, str) and value in self.only
+        return not self.is_default(value)
+
+    def is_default(self, value: JsonValue) -> bool:
+        """Whether a value says no more than leaving the field out does."""
+        return value is None or (type(value) is int and value == self.default)
 
 
 _UNBUILT = (
     _Unbuilt(("export",)),
     _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
-    _Unbuilt(("training", "gpus"), "leave it out: a job trains on one device"),
+    _Unbuilt(("training", "gpus"), "leave it out or give 1: a job trains on one device", default=1),
     _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
 )
 
@@ -49,8 +57,8 @@ def take_out(document: JsonObject) -> tuple[dict[str, JsonValue], list[FieldErro
         if parent is None or field.path[-1] not in parent:
             continue
         value = parent[field.path[-1]]
-        if value is None or not field.refuses(value):
-            if value is None and field.only is None:
+        if not field.refuses(value):
+            if field.only is None:
                 del parent[field.path[-1]]
             continue
         shown = f"{'.'.join(field.path)} {value!r}" if field.only else ".".join(field.path)

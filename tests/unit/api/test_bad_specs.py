@@ -138,7 +138,13 @@ def test_what_this_version_cannot_do_is_refused_and_never_ignored(api: Api, spec
 
 def test_asking_for_nothing_unbuilt_is_no_mistake(api: Api, spec: dict[str, Any]) -> None:
     answer = api.submit(
-        {**spec, "distillation": None, "webhook": None, "pruning": {"freeze_weights": False, "granularity": "element"}}
+        {
+            **spec,
+            "distillation": None,
+            "webhook": None,
+            "training": {"gpus": 1},
+            "pruning": {"freeze_weights": False, "granularity": "element"},
+        }
     )
     assert answer.status_code == 202, answer.text
 
