@@ -1,6 +1,7 @@
 """Databases for tests that mean it: SQLite files, and a real PostgreSQL started from its wheel."""
 
 import shutil
+import signal
 import tempfile
 import uuid
 import warnings
@@ -13,6 +14,9 @@ from sqlalchemy import text
 from store import Database, open_database
 from store.engine import make_engine
 from store.migrate import upgrade
+
+# Whatever started the tests: below a shell's background job SIGINT is ignored, and what ignores it hands that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
