@@ -59,7 +59,13 @@ class PenaltyController:
         self._error.copy_(error)
 
 
-def select_above(weights: MaskedWeights, threshold: float, controller: PenaltyController, density: float) -> None:
+#: How far the masks may lag behind the schedule: so many times its density may stay.
+SLACK = 1.25
+
+
+def select_above(
+    weights: MaskedWeights, threshold: float, controller: PenaltyController, density: float, *, ceiling: bool = False
+) -> None:
     """M = (S > τ), but never fewer than the schedule's v highest scores; moves λ.
 
     Without that floor a λ that overshoots, as it does in short runs, cuts everything at once.
@@ -69,15 +75,21 @@ def select_above(weights: MaskedWeights, threshold: float, controller: PenaltyCo
         threshold: τ.
         controller: learns how far the threshold's own density is off.
         density: kept share that the schedule asks for.
+        ceiling: never more than the `SLACK`·v highest scores either. In a run of some tens of steps scores cannot reach
+            τ: λ would grow without end, and all would be cut in one step when the window ends.
     """
     import torch
 
     from pruning_core.selection import kept_count, select_global
 
     score, mask = weights.trained_score.detach(), weights.mask
-    # The first quarter of the gradient's memory, which is free now.
-    floor = weights.gradient.view(torch.uint8)[: len(weights)].view(torch.bool)
+    # Quarters of the gradient's memory, which is free now.
+    spare = weights.gradient.view(torch.uint8)
+    floor, most = (spare[i * len(weights) :][: len(weights)].view(torch.bool) for i in range(2))
     select_global(score, weights.slices, kept_count(len(weights), density), out=floor)
     torch.gt(score, threshold, out=mask)
+    if ceiling and SLACK * density < 1.0:
+        select_global(score, weights.slices, kept_count(len(weights), SLACK * density), out=most)
+        mask.logical_and_(most)
     controller.update(mask.mean(dtype=torch.float32), density)
     mask.logical_or_(floor)

@@ -56,7 +56,7 @@ class SoftMovement(LearnedScores):
         assert score.grad is not None
         # A penalty as strong as the task's pull on the average score is where the search for λ starts.
         self._controller.seed(score.grad.abs().mean() * len(self.weights) / 0.25)
-        select_above(self.weights, self._threshold, self._controller, density)
+        select_above(self.weights, self._threshold, self._controller, density, ceiling=True)
         return True
 
     def metrics(self) -> dict[str, Tensor]:

@@ -67,14 +67,24 @@ def test_outside_the_window_there_is_no_penalty(step: int) -> None:
     torch.testing.assert_close(score_gradient_of(weights), expected)
 
 
-@pytest.mark.parametrize(("init", "threshold"), [("magnitude", 0.5), ("zeros", 0.1)])
-def test_the_soft_mask_is_the_sigmoid_above_its_threshold(init: str, threshold: float) -> None:
+@pytest.mark.parametrize(("init", "threshold", "density"), [("magnitude", 0.5, 0.45), ("zeros", 0.1, 0.65)])
+def test_the_soft_mask_is_the_sigmoid_above_its_threshold(init: str, threshold: float, density: float) -> None:
     method = SoftMovement(LearnedParameters.model_validate({"score_init": init}))
     weights = masked(TwoLayers(), method, step=20)
     with torch.no_grad():
         weights.trained_score.copy_(torch.linspace(-5, 5, 56))
-    assert method.select_softly(0.3)  # the threshold keeps more than that
+    assert method.select_softly(density)  # the threshold keeps a little more than that
     assert torch.equal(weights.mask, torch.sigmoid(torch.linspace(-5, 5, 56)) > threshold)
+
+
+def test_the_soft_mask_never_lags_more_than_a_quarter_behind_the_schedule() -> None:
+    """In some tens of steps scores cannot reach the threshold: all would be cut at once when the window ends."""
+    weights = masked(TwoLayers(), method := SoftMovement(), step=20)
+    scores = torch.linspace(1, 2, 56)  # all above
+    with torch.no_grad():
+        weights.trained_score.copy_(scores)
+    assert method.select_softly(0.4)
+    assert torch.equal(weights.mask, scores >= scores.sort(descending=True).values[27]), "the 1.25 x 0.4 x 56 highest"
 
 
 # --- reweighted proximal -------------------------------------------------------------------------------------------
