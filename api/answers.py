@@ -77,9 +77,9 @@ async def _on_store_error(request: Request, error: Exception) -> Response:
 
 def _of_store(error: Exception) -> Problem:
     """What a refusal of the store is to the outside."""
+    if isinstance(error, StoreError) and (known := _PROBLEMS.get(type(error))):
+        return known(str(error))
     match error:
-        case NotFound() | FilesExpired() | TransitionRefused() | QueueFull():
-            return _PROBLEMS[type(error)](str(error))
         case IdempotencyConflict() | InvalidCursor():
             return problems.Invalid([FieldError(_FIELDS[type(error)], str(error))])
         case BlobAbandoned():

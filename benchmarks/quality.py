@@ -113,13 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs = [run for run in runs if fnmatch(run.name, options.only)]
         if not runs:
             parser.error(f"no run's name matches {options.only!r}; see --list")
-    nowhere = Path()  # neither listing nor the table reads model or data
+    trains = not (options.list or options.table)
+    # Which records hold depends on the model's width; the reviews are needed for training only.
+    place = Place(sample_model(), movie_reviews() if trains else Path(), options.data, RESULTS, CACHE)
     if options.list:
-        _list(runs, Place(nowhere, nowhere, options.data, RESULTS, CACHE))
+        _list(runs, place)
         return
-    place = Place(nowhere, nowhere, options.data, RESULTS, CACHE)
-    if not options.table:
-        place = Place(sample_model(), movie_reviews(), options.data, RESULTS, CACHE)
+    if trains:
         work(runs, place)
     summary = collect(place)
     show(summary)

@@ -167,10 +167,10 @@ def _record(run: Run, items: int, metric: str, found: dict[str, float], seconds:
 
 
 def write_record(file: Path, record: Record) -> None:
-    """Through a temporary name: a file that is there is whole."""
+    """On one line, for the pictures' numbers would fill thousands; through a temporary name, so that it is whole."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
     partial.replace(file)
 
 

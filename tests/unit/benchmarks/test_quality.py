@@ -175,3 +175,11 @@ def test_a_run_is_done_again_when_its_settings_have_changed(
     assert read_record(run, place) == made
     change(monkeypatch, place.file(run))
     assert read_record(run, place) is None
+
+
+def test_the_list_knows_the_records_that_are_committed(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {file.stem for file in (quality.RESULTS / "quality" / "runs").glob("*.json")}
+    assert names, "there is nothing to try this on"
+    quality.main(["--list"])
+    states = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert {name for name, state in states.items() if state != "to do"} == names
