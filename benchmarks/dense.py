@@ -45,9 +45,10 @@ def fine_tune_dense(
         model_dir: a local Hugging Face model directory.
         train: rows to learn from; `spec.task` names the columns.
         evaluation: rows to judge on.
-        spec: its task and training.
+        spec: its task and training, with a dense baseline: that is what is trained.
         output: created; receives model and tokenizer.
     """
+    assert spec.training.dense_baseline
     assert spec.task is not None
     labels = in_the_models_order(model_dir, TASKS[type(spec.task)].labels_in([train, evaluation], spec.task))
     task, tokenizer = task_of(spec.task, labels), load_tokenizer(model_dir)

@@ -34,7 +34,7 @@ DATA: dict[str, Overrides] = {
 }
 
 RECIPES: dict[str, Overrides] = {
-    "dense": {},
+    "dense": {"training.dense_baseline": True},
     "magnitude": {},
     "movement": {},
     "soft_movement": {},
@@ -48,7 +48,7 @@ DISTILLED_RECIPES: dict[str, Overrides] = {}
 
 #: Tried by `--tune METHOD`; the best at both densities goes to RECIPES.
 TUNED: dict[str, dict[str, tuple[object, ...]]] = {
-    "dense": {"training.learning_rate": (5e-5, 1e-4, 2e-4)},
+    "dense": {"training.dense_learning_rate": (5e-5, 1e-4, 2e-4)},
     "magnitude": {"training.learning_rate": (1e-4, 2e-4, 4e-4)},
     "movement": {"training.score_learning_rate": (2e-4, 1e-3)},
 }

@@ -23,6 +23,8 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
     kind = kind_of(spec.granularity)
     if training.score_learning_rate is not None and not method.learns_scores:
         yield f"training.score_learning_rate does not apply: method {spec.method!r} learns no scores. Leave it out."
+    if training.dense_learning_rate is not None and not training.dense_baseline:
+        yield "training.dense_learning_rate does not apply: training.dense_baseline is false. Leave one of them out."
     if spec.scope not in method.scopes:
         yield (
             f"pruning.scope {spec.scope!r} does not go with method {spec.method!r}{_reason(spec.scope)}. "

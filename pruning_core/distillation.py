@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.evaluation import accepted, answers
-from pruning_core.spec import Distillation
+from pruning_core.settings import Distillation
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 

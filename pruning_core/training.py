@@ -6,15 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
 from pruning_core.prunable import base_model
@@ -32,10 +30,8 @@ MAX_GRADIENT_NORM = 1.0
 LOSS_POINTS = 200
 #: Evaluation during training looks at no more items than this; the figures of the report use all of them.
 MAX_CURVE_ITEMS = 2000
-#: Batches' worth of random items sorted by length at a time; more saves little padding and makes batches less random.
-_SORTED_TOGETHER = 16
-#: Evaluations during training, at most.
-MAX_EVALUATIONS = 20
+#: Evaluations during training, at most, and the share of the training's time that they may take.
+MAX_EVALUATIONS, EVALUATION_SHARE = 20, 0.1
 
 Phase = Literal["dense", "pruning"]
 
@@ -139,9 +135,7 @@ class FineTuning:
         self._prefix = "" if pruner else "dense/"
         self._log_every = max(1, self.steps // LOSS_POINTS)
         self._batches: tuple[int, list[list[int]]] = (-1, [])
-        self._evaluate_every = math.ceil(
-            self.steps / min(MAX_EVALUATIONS, max(1, round(material.spec.training.epochs)))
-        )
+        self._evaluate_every = math.ceil(self.steps / evaluations_of(material))
 
     def run(self, first: int = 0, after_step: Callable[[int], None] = lambda step: None) -> None:
         """Train.
@@ -234,8 +228,8 @@ class FineTuning:
             loss = float(self.loss_sum) / self.loss_count
             if not math.isfinite(loss):
                 raise Diverged(
-                    f"The loss is {loss} at step {step}. Lower training.learning_rate or "
-                    "training.score_learning_rate, or set training.precision to fp32."
+                    f"The loss is {loss} at step {step}. Lower training.{'' if self.pruner else 'dense_'}learning_rate"
+                    f"{' or training.score_learning_rate' if self.pruner else ''}, or set training.precision to fp32."
                 )
             self.loss_sum.zero_()
             self.loss_count = 0
@@ -265,33 +259,29 @@ class FineTuning:
         return self.pruner.as_shipped() if self.pruner else nullcontext()
 
 
-def batches_of_like_length(lengths: NDArray[np.int64], size: int, seed: int) -> list[list[int]]:
-    """All items in batches whose members are of like length, the batches in random order.
+def evaluations_of(material: Material) -> int:
+    """How often a phase is evaluated on the way: the last step's always, more where they cost little beside training.
 
-    Without the second shuffle they would run from long to short, over and over: where length tells classes apart (spam
-    is long), a short run would end on one class and answer it to everything.
-
-    Args:
-        lengths: [items] tokens.
-        size: items per batch; the last few may make a smaller one.
-        seed: same seed, same batches.
+    An item judged costs a forward pass, an item learnt from about three.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = get_length_grouped_indices(lengths.tolist(), size, mega_batch_mult=_SORTED_TOGETHER, generator=generator)
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
+    training = material.spec.training
+    steps = material.spec.total_steps(len(material.train))
+    learnt = 3 * steps * training.batch_size * training.gradient_accumulation
+    judged = max(1, min(MAX_CURVE_ITEMS, len(material.evaluation)))
+    return min(MAX_EVALUATIONS, max(1, steps), max(1, round(EVALUATION_SHARE * learnt / judged)))
 
 
 def _optimizer(others: list[nn.Parameter], pruner: Pruner | None, spec: PruningSpec) -> AdamW:
     """AdamW with no decay: decay would pull kept weights towards the zero that movement pruning reads meaning from."""
-    learning_rate, score_learning_rate = spec.training.learning_rate, spec.training.score_learning_rate
+    training = spec.training
+    learning_rate = training.learning_rate if pruner else training.dense_learning_rate
     assert learning_rate is not None
     first = list(others)
     if pruner and not pruner.weights.frozen:
         first.insert(0, pruner.weights.weight)
     groups: list[dict[str, object]] = [{"params": first, "lr": learning_rate}]
     if pruner and pruner.weights.score is not None:
-        groups.append({"params": [pruner.weights.score], "lr": score_learning_rate})
+        groups.append({"params": [pruner.weights.score], "lr": training.score_learning_rate})
     return AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 

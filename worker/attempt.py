@@ -17,7 +17,7 @@ from pruning_core import CheckpointError, Checkpointing, ModelError, Progress, P
 from pruning_core.export import ExportMismatch
 from pruning_core.prunable import NothingToPrune
 from pruning_core.schedule import ScheduleError
-from pruning_core.spec import Training
+from pruning_core.settings import Training
 from pruning_core.tasks.base import DataError
 from pruning_core.training import Diverged, OnProgress
 from store import (

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable
 
-from pruning_core.spec import Training
+from pruning_core.settings import Training
 
 #: How torch's allocator on a CPU says it (c10/core/impl/alloc_cpu.cpp); it has no exception of its own.
 _CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")

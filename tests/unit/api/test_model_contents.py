@@ -9,7 +9,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer, models, normalizers, processors
 
 from api.models.configuration import MIN_TOKENS
-from pruning_core.spec import Training
+from pruning_core.settings import Training
 from tests.unit.api.calling import Api
 from tests.unit.api.uploads import VOCABULARY, bert_files, bert_tensors
 

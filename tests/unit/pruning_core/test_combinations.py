@@ -18,6 +18,8 @@ Fields = dict[str, object]
 REFUSALS: list[tuple[str, Fields, str]] = [
     ("magnitude", {"training": {"score_learning_rate": 0.1}},
      "training.score_learning_rate does not apply: method 'magnitude' learns no scores"),
+    ("magnitude", {"training": {"dense_learning_rate": 1e-4, "dense_baseline": False}},
+     "training.dense_learning_rate does not apply: training.dense_baseline is false"),
     ("magnitude", {"pruning": {"scope": "budget"}},
      r"pruning.scope 'budget' does not go with method 'magnitude' \(it learns no scores to make budgets of\). "
      "Use 'global' or 'local'"),

@@ -14,7 +14,7 @@ from pruning_core import ModelError, prune
 from pruning_core import run as run_module
 from pruning_core.columns import TextClassification
 from pruning_core.distillation import DistilledLoss, Teacher, hidden_state_loss
-from pruning_core.spec import Distillation
+from pruning_core.settings import Distillation
 from pruning_core.tasks.base import divergence
 from pruning_core.tasks.text_classification import ClassifyTexts
 from pruning_core.training import FineTuning

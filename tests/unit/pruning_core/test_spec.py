@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from pruning_core.defaults import default_cooldown, default_learning_rate
+from pruning_core.defaults import default_cooldown, default_dense_learning_rate, default_learning_rate
 from pruning_core.spec import METHODS, PruningSpec, describe_methods
 from tests.unit.pruning_core.runs import short_spec
 
@@ -74,6 +74,20 @@ def test_the_default_learning_rate_falls_with_the_root_of_the_steps() -> None:
 def test_the_default_learning_rate_falls_with_the_square_of_the_width_between_two_bounds() -> None:
     assert [default_learning_rate(1000, width) for width in (32, 192, 768, 8192)] == [1e-3, 8e-4, 5e-5, 3e-5]
     assert default_learning_rate(25_000, 768) == 3e-5, "the paper's, for BERT-base"
+
+
+def test_the_dense_baseline_has_a_rate_of_its_own_unless_one_is_given_for_both() -> None:
+    def rates(**training: object) -> tuple[float | None, float | None]:
+        fields = {"method": "movement", "target_sparsity": 0.9, "training": {"max_steps": 60, **training}}
+        resolved = PruningSpec.model_validate(fields).resolved(6000, 384).training
+        return resolved.learning_rate, resolved.dense_learning_rate
+
+    assert rates() == (4e-4, 1e-4)
+    assert rates(learning_rate=3e-5) == (3e-5, 3e-5)
+    assert rates(dense_learning_rate=2e-5) == (4e-4, 2e-5)
+    assert rates(learning_rate=3e-4, dense_learning_rate=2e-5) == (3e-4, 2e-5)
+    assert rates(dense_baseline=False) == (4e-4, None)
+    assert [default_dense_learning_rate(width) for width in (32, 192, 768, 8192)] == [1e-3, 4e-4, 2.5e-5, 1e-5]
 
 
 def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pruning_core.spec import Training
+from pruning_core.settings import Training
 from worker.memory import advice, is_out_of_memory, largest_that_fits
 from worker.oom_killer import oom_kills
 

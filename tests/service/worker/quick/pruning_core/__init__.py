@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pruning_core.spec import Training
+from pruning_core.settings import Training
 
 #: The largest batch that a job which is starved of memory has room for.
 _LARGEST_BATCH = 10

@@ -1,0 +1,152 @@
+"""The parts of a spec that say what is pruned, when, and how the model is trained meanwhile. No torch here."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema, field_validator, model_validator
+
+from pruning_core.architectures import compile_pattern
+from pruning_core.columns import Part
+from pruning_core.granularity import Granularity
+from pruning_core.schedule import Shape
+
+#: What a batch_size of `auto` begins with.
+_AUTO_BATCH = 32
+_BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"const": "auto"}]}
+
+Precision = Literal["auto", "fp32", "bf16"]
+Scope = Literal["global", "local", "budget"]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class ScheduleSpec(Part):
+    """When pruning happens, in shares of the run's own optimizer steps."""
+
+    shape: Shape = Field(default="cubic", description="`cubic` (Zhu & Gupta), `linear`, or `one_shot`.")
+    warmup: Share = Field(default=0.1, description="Share of the steps before the first weight is removed.")
+    cooldown: Share | None = Field(
+        default=None, description="Share of the steps trained at the final density; default by the number of steps."
+    )
+
+
+class Pruning(Part):
+    """What is pruned and how."""
+
+    scope: Scope | None = Field(
+        default=None,
+        description="`global` ranks all prunable weights together, `local` within each matrix, `budget` within each "
+        "matrix with budgets in proportion to its scores' Σσ(S). Default: `global`, but `local` for `wanda`.",
+    )
+    granularity: Granularity | None = Field(
+        default=None,
+        description="What is removed: `element` (single weights), `row`, `column`, `head`, `layer`, "
+        '`{"block": [rows, columns]}`, or `2:4` (two of every four). Default: `element`, but by method for `head` and '
+        "`layerdrop`.",
+    )
+    schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="When weights are removed.")
+    freeze_weights: bool = Field(
+        default=False, description="Leave the prunable weights as pretrained and learn only which of them to keep."
+    )
+    modules: str | None = Field(
+        default=None,
+        max_length=500,
+        description="RE2 regular expression searched in module names; default: every linear layer of the encoder.",
+    )
+    params: dict[str, str | int | float | bool] = Field(
+        default={}, description="The method's own parameters; `GET /v1/methods` lists them."
+    )
+
+    @field_validator("modules")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            compile_pattern(pattern or "")
+        except ValueError as error:
+            raise ValueError(f"not a regular expression in RE2's syntax: {error}.") from error
+        return pattern
+
+
+class Training(Part):
+    """How the model is fine-tuned while it is pruned. None means a default that suits the method."""
+
+    epochs: float = Field(
+        default=6.0, ge=0.0, le=1000.0, description="Passes over the training split; 0 prunes without training."
+    )
+    max_steps: int | None = Field(
+        default=None, ge=0, le=10_000_000, description="Optimizer steps; replaces epochs when given."
+    )
+    batch_size: Annotated[int, WithJsonSchema(_BATCH_SIZE)] = Field(
+        default=_AUTO_BATCH,
+        ge=1,
+        le=4096,
+        description="Examples per forward pass. `auto` begins with 32; where that does not fit into memory, it goes on "
+        "with half as many in twice as many passes.",
+    )
+    auto_batch: bool = Field(
+        default=False, description="Set by a batch_size of `auto`: it may be halved where memory does not suffice."
+    )
+    gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="AdamW's peak learning rate for the weights; default by model and steps.",
+    )
+    dense_learning_rate: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="AdamW's peak learning rate for the dense baseline; default: `learning_rate` where that is given, "
+        "else by model and steps.",
+    )
+    score_learning_rate: float | None = Field(
+        default=None, gt=0.0, le=100.0, description="Adam's peak learning rate for the scores; default by method."
+    )
+    max_length: int = Field(default=128, ge=8, le=8192, description="Tokens per example; longer ones are cut.")
+    precision: Precision = Field(
+        default="auto", description="`auto` takes bf16 autocast where the hardware computes in it, else fp32."
+    )
+    seed: int = Field(default=42, ge=0, lt=2**32, description="Same seed, same hardware: same masks and weights.")
+    dropout: float | None = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout in the encoder while training; null keeps the model's own. Pruning regularizes enough, "
+        "and dropout slows what short runs learn.",
+    )
+    freeze_embeddings: bool = Field(default=True, description="Keep embeddings as pretrained, as in the paper.")
+    dense_baseline: bool = Field(
+        default=True,
+        description="Also fine-tune the unpruned model on the same data and steps, to compare with. "
+        "Without it a run takes about half the time.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_batch(cls, fields: object) -> object:
+        if isinstance(fields, dict) and fields.get("batch_size") == "auto":
+            return {**fields, "batch_size": _AUTO_BATCH, "auto_batch": True}
+        return fields
+
+
+class Distillation(Part):
+    """A teacher whose answers the pruned model learns from, besides the labels (paper, section 6)."""
+
+    teacher: str = Field(
+        default="self",
+        min_length=1,
+        max_length=500,
+        description="`self`: the dense model, fine-tuned first. Or a model of the same task and labels.",
+    )
+    alpha: float = Field(
+        default=0.9, gt=0.0, le=1.0, description="Weight of the teacher's answers; 1 - alpha is the labels'."
+    )
+    temperature: float = Field(
+        default=2.0, gt=0.0, le=100.0, description="Softens both models' answers before they are compared."
+    )
+    hidden: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1000.0,
+        description="Weight of a loss on hidden states, for a teacher of the same shape; costs a forward pass of the "
+        "teacher in each step.",
+    )
