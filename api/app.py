@@ -11,8 +11,10 @@ from api.bell import Bell
 from api.datasets import endpoints as datasets
 from api.dependencies import Services
 from api.jobs import endpoints as jobs
+from api.jobs import record
 from api.jobs.spec import JobSpec
 from api.models import endpoints as models
+from api.watch import Watch
 from store import DatabaseBlobStore, Settings, open_database
 
 _ABOUT = """Submit a model, a dataset, a method and a target sparsity; poll; download a checkpoint that stock
@@ -28,7 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure()
     database = open_database(settings.database_url)
-    services = Services(settings, database, DatabaseBlobStore(database), Bell(settings.broker_url))
+    services = Services(settings, database, DatabaseBlobStore(database), Bell(settings.broker_url), Watch(database))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(logs.RequestLog)
-    for router in (jobs.router, datasets.router, models.router, methods.router, health.router):
+    for router in (jobs.router, record.router, datasets.router, models.router, methods.router, health.router):
         app.include_router(router)
     answers.install(app)
     documentation.install(app, JobSpec)

@@ -14,9 +14,12 @@ from store import Artifact, BlobStore
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
-def is_known(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names this version of the answer."""
-    given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+def is_known(request: Request, etag: str, *, if_absent: bool = False) -> bool:
+    """Whether If-None-Match names this version of the answer; `if_absent` is said where there is no such header."""
+    header = request.headers.get("if-none-match")
+    if header is None:
+        return if_absent
+    given = [tag.strip().removeprefix("W/") for tag in header.split(",")]
     return etag in given or "*" in given
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.bell import Bell
+from api.watch import Watch
 from store.blobs import BlobStore
 from store.engine import Database
 from store.settings import Settings
@@ -19,6 +20,7 @@ class Services:
     database: Database
     blobs: BlobStore
     bell: Bell
+    watch: Watch
 
 
 def services_of(request: Request) -> Services:

@@ -31,6 +31,7 @@ from store.errors import (
 )
 from store.events import add_event, events_after
 from store.fences import Fence
+from store.following import changes_of, versions_of
 from store.forecasts import Place, place_of
 from store.jobs import attempts_of, get_job, list_jobs
 from store.keys import Principal, Scope, authenticate, create_key, ensure_team
@@ -125,6 +126,7 @@ __all__ = [
     "add_event",
     "attempts_of",
     "authenticate",
+    "changes_of",
     "checkpoints_of",
     "claim_next",
     "create_job",
@@ -169,4 +171,5 @@ __all__ = [
     "request_resume",
     "requeue_expired",
     "retry_job",
+    "versions_of",
 ]

@@ -71,6 +71,18 @@ class JobView(BaseModel):
     urls: UrlsView
 
 
+def progress_view(job: Job, place: Place | None = None) -> ProgressView:
+    """Show how far a job is."""
+    return ProgressView(
+        step=job.step,
+        total_steps=job.total_steps,
+        phase=job.phase,
+        density=job.density,
+        # A job that lost its worker keeps what that one foretold; nobody works towards it any more.
+        eta_s=job.eta_s if job.status in ACTIVE else place and place.eta_s,
+    )
+
+
 def job_view(job: Job, place: Place | None = None) -> JobView:
     """Show a job, and where it stands if it waits."""
     url = f"/v1/jobs/{job.id}"
@@ -89,14 +101,7 @@ def job_view(job: Job, place: Place | None = None) -> JobView:
         retry_of=job.retry_of,
         pinned=job.pinned,
         files_expired_at=job.files_expired_at,
-        progress=ProgressView(
-            step=job.step,
-            total_steps=job.total_steps,
-            phase=job.phase,
-            density=job.density,
-            # A job that lost its worker keeps what that one foretold; nobody works towards it any more.
-            eta_s=job.eta_s if job.status in ACTIVE else place and place.eta_s,
-        ),
+        progress=progress_view(job, place),
         result=dict(job.result) if job.result is not None else None,
         error=ErrorView.model_validate(job.error) if job.error is not None else None,
         warnings=list(job.warnings),

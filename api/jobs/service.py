@@ -1,5 +1,7 @@
 """Submits jobs, passes on what is asked of them, and looks at what they left."""
 
+from collections.abc import Sequence
+
 from api.bodies import Body
 from api.dependencies import Services
 from api.jobs.pictures import ARTIFACT, density_picture
@@ -7,6 +9,7 @@ from api.jobs.resolve import Resolved, resolve
 from api.jobs.schemas import MasksView, PictureView, layer_view
 from api.problems import FieldError, Invalid
 from store import (
+    Event,
     Job,
     JobStatus,
     NewJob,
@@ -14,7 +17,9 @@ from store import (
     Place,
     Principal,
     create_job,
+    events_after,
     get_artifact,
+    get_job,
     layers_of,
     pin_job,
     place_of,
@@ -74,6 +79,27 @@ def _new_job(resolved: Resolved) -> NewJob:
         max_attempts=spec.limits.max_attempts,
         max_runtime_s=spec.limits.max_runtime_s,
     )
+
+
+def look(here: Services, caller: Principal, job_id: str) -> tuple[Job, Place | None]:
+    """A job, and where it stands in the line.
+
+    Raises:
+        NotFound: The team has no such job.
+    """
+    with here.database.read() as session:
+        job = get_job(session, caller.team_id, job_id)
+    return job, place(here, job)
+
+
+def events(here: Services, caller: Principal, job_id: str, after: int, limit: int) -> Sequence[Event]:
+    """A job's events with larger numbers than `after`, oldest first.
+
+    Raises:
+        NotFound: The team has no such job.
+    """
+    with here.database.read() as session:
+        return events_after(session, caller.team_id, job_id, after, limit)
 
 
 def cancel(here: Services, caller: Principal, job_id: str) -> Job:
