@@ -136,6 +136,18 @@ class JobCalls(Calls):
             after = page[-1]["seq"]
         return found
 
+    def follow(self, job_id: str, after: int = 0, *, outage_s: float = 300.0) -> Iterator[Event]:
+        """A job's events as they happen, until it has ended: first those with `seq` greater than `after`.
+
+        When the connection breaks, another goes on behind the last event, so that none is missed and none comes twice.
+
+        Args:
+            job_id: The job.
+            after: The last event already known.
+            outage_s: Seconds without any answer after which to give up.
+        """
+        return polling.follow(self._service, _job_path(job_id, "events"), after, outage_s)
+
     def metrics(self, job_id: str, name: str | None = None, max_points: int | None = None) -> Series:
         """A job's curves, by metric name, each point `[step, value, time]`.
 
@@ -157,9 +169,9 @@ class JobCalls(Calls):
         timeout_s: float | None = None,
         outage_s: float = 300.0,
     ) -> Job:
-        """Poll until the job has ended, and return it.
+        """Return the job when it has ended.
 
-        A poll that finds nothing new costs one cheap answer (304), and a shorter outage of the service is waited out.
+        Each request waits for a change of the job, and a shorter outage of the service is waited out.
 
         Args:
             job_id: The job.

@@ -36,6 +36,7 @@ class Transport:
 
     def __init__(self, address: Address, timeout: float, sleep: Callable[[float], None] = time.sleep) -> None:
         self.address = address
+        self.timeout = timeout
         self._sleep = sleep
         headers = {"Accept": "application/json", "User-Agent": f"secateur/{__version__}"}
         if address.key:
@@ -108,10 +109,16 @@ class Transport:
         return self._repeat(once, Again.IF_NOT_SENT, ())
 
     @contextmanager
-    def stream(self, path: str, headers: Mapping[str, str]) -> Generator[httpx.Response]:
-        """GET a body piece by piece; a single try, because the caller knows how much it already has."""
+    def stream(self, path: str, headers: Mapping[str, str], timeout: float | None = None) -> Generator[httpx.Response]:
+        """GET a body piece by piece; a single try, because the caller knows how much it already has.
+
+        Args:
+            path: The path below the service's address.
+            headers: Further headers.
+            timeout: Seconds without any progress before giving up; default: those of every request.
+        """
         try:
-            with self._http.stream("GET", path, headers=headers) as response:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout or self.timeout) as response:
                 if response.status_code >= 400:
                     response.read()
                     raise problem_of(response)

@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,27 @@ def test_waiting_outlasts_a_restart_of_the_api(service: Up, client: Client, long
             client.cancel(job["id"])
 
     assert client.wait(job["id"], cancel_after_a_restart, timeout_s=90)["status"] == "cancelled"
+
+
+def test_a_follower_hears_each_event_once_and_soon_through_a_restart_of_the_api(
+    service: Up, client: Client, long_spec: dict[str, object]
+) -> None:
+    job = client.submit(long_spec)
+    heard: list[int] = []
+    late: list[float] = []
+    for event in client.follow(job["id"]):
+        heard.append(event["seq"])
+        if event["type"] == "submitted":
+            service.child("uvicorn").kill()
+            until(lambda: client.health()["status"] == "ready", patience_s=60)
+            client.cancel(job["id"])
+        else:
+            late.append(time.time() - datetime.fromisoformat(event["at"]).timestamp())
+    known = client.events(job["id"])
+    assert known[-1]["type"] == "cancelled"
+    assert heard == [event["seq"] for event in known]
+    assert list(client.follow(job["id"], after=len(known) - 1)) == known[-1:]
+    assert late[-1] < 5, "an event is told within a look, and a pause where the connection had broken"
 
 
 def test_listings_go_over_all_pages(client: Client, long_spec: dict[str, object]) -> None:
