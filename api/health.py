@@ -35,7 +35,7 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz", summary="Is the process alive?")
-def healthz() -> Alive:
+async def healthz() -> Alive:  # not in a thread: those may all be waiting for the database
     """Answers as long as the process serves requests at all; looks at nothing else."""
     return Alive()
 

@@ -2,15 +2,16 @@
 
 import logging
 import re
-import sys
 import time
 import uuid
+from typing import TextIO, cast
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answers import internal, problem_response
+from store.output import BestEffort
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def configure() -> None:
-    """Write structured logs as JSON lines to standard error."""
+    """Write structured logs as JSON lines to standard error, as far as that works: a full disk costs no answer."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -31,7 +32,7 @@ def configure() -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, BestEffort("stderr"))),
         cache_logger_on_first_use=False,
     )
 

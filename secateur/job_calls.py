@@ -97,13 +97,19 @@ class JobCalls(Calls):
         """
         return self._ask(job_id, "resume")
 
-    def retry(self, job_id: str) -> Job:
+    def retry(self, job_id: str, idempotency_key: str | None = None) -> Job:
         """Queue a copy of a job that failed or was cancelled, and return the copy.
+
+        Args:
+            job_id: The job to try again.
+            idempotency_key: As for `submit`: the same key gives the same copy; one is made up where none is given.
 
         Raises:
             Conflict: It has not ended, or has succeeded.
         """
-        return self._ask(job_id, "retry")
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        response = self._service.send("POST", _job_path(job_id, "retry"), again=Again.ALWAYS, headers=headers)
+        return cast(Job, object_of(response, "id", "status"))
 
     def pin(self, job_id: str) -> Job:
         """Keep a job's checkpoints and files, however old it grows."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from sqlite3 import Connection as SQLiteConnection
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -15,6 +15,17 @@ DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What is raised while the database cannot be reached: worth a 503, or another try."""
 
 _BUSY_MS = 30_000
+
+LONGEST_SILENCE_MS = 10_000
+"""PostgreSQL ends a transaction whose client says nothing for so long: a host that froze or was cut off within one
+would keep its locks for hours, and with them its job, whose lease has long run out."""
+
+LONGEST_LOCK_WAIT_MS = 20_000
+"""PostgreSQL gives up waiting for a lock after so long, which is answered like a database that is away: requests that
+wait for ever would take all the threads of an API."""
+
+_CUT_OFF = "25P03"
+"""What PostgreSQL calls the first of these (idle_in_transaction_session_timeout)."""
 
 
 class ReadSession(Session):
@@ -86,8 +97,12 @@ def open_database(url: str) -> Database:
     return Database(make_engine(url))
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, patient: bool = False) -> Engine:
     """Make the engine of a URL.
+
+    Args:
+        url: the database's.
+        patient: wait for PostgreSQL's locks for as long as it takes.
 
     Raises:
         ValueError: The URL names neither SQLite nor PostgreSQL.
@@ -97,15 +112,39 @@ def make_engine(url: str) -> Engine:
         case "sqlite":
             return _sqlite_engine(parsed)
         case "postgresql" | "postgres":
-            return create_engine(
-                parsed.set(drivername="postgresql+psycopg"),
-                pool_pre_ping=True,
-                pool_size=10,
-                max_overflow=20,
-                connect_args={"connect_timeout": 5},
-            )
+            return _postgres_engine(parsed, patient)
         case other:
             raise ValueError(f"database_url: {other!r} is not supported. Use sqlite:///… or postgresql://….")
+
+
+def _postgres_engine(url: URL, patient: bool) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        connect_args={"connect_timeout": 5, "options": _options(url, patient)},
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def see_that_we_were_cut_off(context: ExceptionContext) -> Exception | None:
+        # The driver files it under internal errors; to us it is one more way in which the database went away.
+        error = context.original_exception
+        if getattr(error, "sqlstate", None) != _CUT_OFF:
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, context.parameters, error, connection_invalidated=True)
+
+    return engine
+
+
+def _options(url: URL, patient: bool) -> str:
+    """What PostgreSQL is to keep to in our sessions; options that the URL names come last, and so count."""
+    ours = f"-c idle_in_transaction_session_timeout={LONGEST_SILENCE_MS}"
+    if not patient:
+        ours += f" -c lock_timeout={LONGEST_LOCK_WAIT_MS}"
+    theirs = url.query.get("options", "")
+    return " ".join([ours, theirs if isinstance(theirs, str) else " ".join(theirs)]).strip()
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -1,4 +1,4 @@
-"""Locks that others wait for: held for the few milliseconds of one decision, and never by somebody who is gone."""
+"""Locks that others wait for: held for the few milliseconds of one decision."""
 
 from sqlalchemy import func, select
 
@@ -8,8 +8,6 @@ from store.tables import Team
 _CLAIM = 0x5EC4_7E03
 """The advisory lock on PostgreSQL under which one worker at a time chooses a job."""
 
-_LONGEST_SILENCE = "10s"
-
 
 def lock_claims(session: WriteSession) -> None:
     """Let nobody else claim until the transaction ends.
@@ -18,8 +16,7 @@ def lock_claims(session: WriteSession) -> None:
     own locks, taken by several claimers in different orders, could deadlock. A claim takes milliseconds, a job
     minutes: one at a time is enough.
     """
-    if _locks_rows(session):
-        _leave_if_silent(session)
+    if session.get_bind().dialect.name == "postgresql":  # SQLite lets one writer in at a time (`Database.write`)
         session.execute(select(func.pg_advisory_xact_lock(_CLAIM)))
 
 
@@ -28,18 +25,6 @@ def lock_team(session: WriteSession, team_id: str) -> Team | None:
 
     The lock is one that readers, and rows that merely refer to the team, do not wait for.
     """
-    if _locks_rows(session):
-        _leave_if_silent(session)
     return session.scalar(
         select(Team).where(Team.id == team_id).with_for_update(key_share=True).execution_options(populate_existing=True)
     )
-
-
-def _locks_rows(session: WriteSession) -> bool:
-    """Whether locks are needed: SQLite lets one writer in at a time (`Database.write`)."""
-    return session.get_bind().dialect.name == "postgresql"
-
-
-def _leave_if_silent(session: WriteSession) -> None:
-    """Let the server end the transaction of a host that was cut off or frozen: its locks would outlive it for hours."""
-    session.execute(select(func.set_config("idle_in_transaction_session_timeout", _LONGEST_SILENCE, True)))

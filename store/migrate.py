@@ -19,7 +19,7 @@ _LOCK = 0x5EC4_7E02
 def upgrade(url: str) -> None:
     """Bring the database at a URL to the newest schema, in one transaction."""
     config = _config()
-    engine = make_engine(url)
+    engine = make_engine(url, patient=True)
     writing = engine.execution_options(secateur_begin="BEGIN IMMEDIATE")
     try:
         with writing.begin() as connection:

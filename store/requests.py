@@ -1,5 +1,7 @@
 """What users ask of a job: cancel, pause, resume, to try it again, and to keep its files."""
 
+import hashlib
+
 from sqlalchemy import insert, select, update
 
 from store.checkpoints import checkpoints_of, drop_checkpoints
@@ -10,6 +12,7 @@ from store.events import write_event
 from store.ids import new_id
 from store.jobs import get_job
 from store.states import TERMINAL, JobStatus
+from store.submission import keep_to_limit, take_key
 from store.tables import Checkpoint, Job
 from store.transitions import move
 
@@ -83,11 +86,25 @@ def request_resume(session: WriteSession, team_id: str, job_id: str) -> Job:
     return get_job(session, team_id, job_id)
 
 
-def retry_job(session: WriteSession, team_id: str, job_id: str) -> Job:
+def retry_job(
+    session: WriteSession,
+    team_id: str,
+    job_id: str,
+    *,
+    idempotency_key: str | None = None,
+    max_queued: int | None = None,
+) -> Job:
     """Queue a copy of a job that failed or was cancelled; ring its queue after the commit.
 
     A job ends once, so trying again is a job of its own, which goes on from what the old one saved. It has its own
-    count of attempts.
+    count of attempts, and counts as any job that is submitted.
+
+    Args:
+        session: Committed by its owner.
+        team_id: Whose job.
+        job_id: The job to try again.
+        idempotency_key: The client's key, if it sent one; the same key gives the same new job for 24 hours.
+        max_queued: The limit of waiting jobs of a team without one of its own; None is no limit.
 
     Returns:
         The new job; its `retry_of` is the old one.
@@ -95,13 +112,22 @@ def retry_job(session: WriteSession, team_id: str, job_id: str) -> Job:
     Raises:
         NotFound: The team has no such job.
         TransitionRefused: The job has not ended, or has succeeded.
+        IdempotencyConflict: The key was used for another request.
+        QueueFull: The team has as many waiting jobs as it may.
     """
+    new_job_id = new_id("job")
     status = _lock(session, team_id, job_id)
+    if idempotency_key is not None:
+        request = hashlib.sha256(f"retry {job_id}".encode()).hexdigest()
+        first = take_key(session, team_id, idempotency_key, request, new_job_id)
+        if first != new_job_id:
+            return get_job(session, team_id, first)
     if status not in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise TransitionRefused(job_id, "be tried again", status)
+    keep_to_limit(session, team_id, max_queued)
     old = get_job(session, team_id, job_id)
     new = Job(
-        id=new_id("job"),
+        id=new_job_id,
         team_id=team_id,
         status=JobStatus.QUEUED,
         retry_of=job_id,

@@ -75,10 +75,10 @@ def create_job(
     """
     job_id = new_id("job")
     if idempotency_key is not None:
-        first = _take_key(session, team_id, idempotency_key, body_sha256, job_id)
+        first = take_key(session, team_id, idempotency_key, body_sha256, job_id)
         if first != job_id:
             return Submitted(get_job(session, team_id, first), replayed=True)
-    _keep_to_limit(session, team_id, max_queued)
+    keep_to_limit(session, team_id, max_queued)
     job = Job(
         id=job_id,
         team_id=team_id,
@@ -105,8 +105,12 @@ def create_job(
     return Submitted(job, replayed=False)
 
 
-def _keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) -> None:
-    """Refuse a job too many. The team stays locked: of two submits at once, the second counts the first one's job."""
+def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) -> None:
+    """Refuse a job too many. The team stays locked: of two submits at once, the second counts the first one's job.
+
+    Raises:
+        QueueFull: The team has as many waiting jobs as it may.
+    """
     team = lock_team(session, team_id)
     limit = max_queued if team is None or team.max_queued is None else team.max_queued
     if limit is None:
@@ -116,8 +120,12 @@ def _keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) 
         raise QueueFull(waiting, limit)
 
 
-def _take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, job_id: str) -> str:
-    """Take the key for a job, or return the job that has it. Of two requests at once, the second waits here."""
+def take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, job_id: str) -> str:
+    """Take the key for a job, or return the job that has it. Of two requests at once, the second waits here.
+
+    Raises:
+        IdempotencyConflict: It was used for another request.
+    """
     row = insert_into(session, IdempotencyKey).values(
         team_id=team_id, key=key, body_sha256=body_sha256, job_id=job_id, created_at=db_now()
     )

@@ -15,6 +15,7 @@ from celery.signals import worker_process_init, worker_shutting_down
 
 from store import DATABASE_AWAY, Database, Settings, claim_next, open_database
 from store.doorbell import CELERY, DEFAULT_QUEUE, TASK
+from worker import logs
 from worker.broker import tolerate_rubbish
 from worker.gpus import offered_gpus
 from worker.lifeline import die_with_parent
@@ -23,6 +24,7 @@ from worker.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 settings = Settings()
+logs.configure()
 tolerate_rubbish()
 
 app = Celery("secateur", broker=settings.broker_url)

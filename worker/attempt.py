@@ -30,9 +30,9 @@ from store import (
     JobError,
     Settings,
     finish_failed,
-    open_database,
     release_starved,
 )
+from worker.announced import AnnouncedDatabase
 from worker.inputs import fetch_inputs
 from worker.memory import advice, is_out_of_memory, largest_that_fits
 from worker.process import PULSE, TrainerExit
@@ -70,16 +70,17 @@ def carry_out(assignment: Path) -> TrainerExit:
     """
     claim = _read_claim(assignment)
     settings = Settings()
-    database = open_database(settings.database_url)
+    pulse = Pulse(assignment.parent / PULSE)
+    database = AnnouncedDatabase(settings.database_url, pulse)
     transformers_logging.set_verbosity(logging.ERROR)
     try:
-        _train_and_publish(database, claim, assignment.parent, settings)
+        _train_and_publish(database, claim, assignment.parent, settings, pulse)
     except Stopped:
         return TrainerExit.STOPPED
     except FenceLost:
         return TrainerExit.FENCED
     except tuple(_FINAL_ERRORS) as error:
-        traceback.print_exc()
+        log.exception("The job cannot be done.")
         code = next(code for kind, code in _FINAL_ERRORS.items() if isinstance(error, kind))
         failure = JobError(code, str(error))
         try:
@@ -89,11 +90,11 @@ def carry_out(assignment: Path) -> TrainerExit:
     return TrainerExit.RECORDED
 
 
-def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings: Settings) -> None:
+def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings: Settings, pulse: Pulse) -> None:
     fence = claim.fence
     spec = PruningSpec.model_validate({name: claim.spec[name] for name in PruningSpec.model_fields})
     inputs = fetch_inputs(database, claim, scratch)
-    reporter = Reporter(database, fence, Pulse(scratch / PULSE))
+    reporter = Reporter(database, fence, pulse)
     saver = Saver(database, fence, settings, reporter)
     reporter.beat()
     # Only from here on: until there is work to lose, a signal may end this process on the spot.
@@ -123,7 +124,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        traceback.print_exc()
+        log.exception("The memory did not suffice.")
         traceback.clear_frames(error.__traceback__)  # what did not fit is kept alive by the frames that held it
         failure = _out_of_memory(spec.training, lambda training: run(_probe(spec, training), _one_step))
         _patiently(lambda: _starve(database, fence, failure))

@@ -14,6 +14,7 @@ from kombu.exceptions import ChannelError
 from store import DATABASE_AWAY, Database, DatabaseBlobStore, Settings, open_database, queues_with_work, requeue_expired
 from store.blobs import LONGEST_UPLOAD_S
 from store.doorbell import ENOUGH_RINGS
+from worker import logs
 from worker.app import app, work
 from worker.retention import apply_retention
 
@@ -57,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m worker.reconciler", description=__doc__)
     parser.add_argument("--once", action="store_true", help="do one round and exit")
     once = parser.parse_args().once
+    logs.configure()
     settings = Settings()
     database = open_database(settings.database_url)
     stop = threading.Event()

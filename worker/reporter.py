@@ -94,11 +94,19 @@ class Reporter:
         # Past the lease's end the job may be another's: not one step more until the supervisor has renewed it.
         while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
             time.sleep(_LOOK_EVERY_S)
-        if self._stop_requested:
-            raise Stopped
+        self.stop_if_asked()
         if now - self._tried >= _WRITE_EVERY_S:
             self._tried = now
             self._try_to_write()
+
+    def stop_if_asked(self) -> None:
+        """End the run if that was requested.
+
+        Raises:
+            Stopped: it was.
+        """
+        if self._stop_requested:
+            raise Stopped
 
     def flush(self) -> None:
         """Write what has not been written yet.

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +24,14 @@ from worker.reporter import Reporter, Stopped
 
 log = logging.getLogger(__name__)
 
-#: Saving may take this share of the time: where a checkpoint is slow to write, there are fewer.
+#: Saving may take this share of the time: where checkpoints are slow to write, there are fewer.
 _MOST_OF_THE_TIME = 0.004
+#: No fewer than one in so many intervals, whatever they cost.
+_RAREST = 6
+#: Of so many checkpoints the cheapest says what one costs: the others may have waited for a busy database.
+_COMPARED = 3
+#: After a checkpoint that did not come through, in seconds: until the next, and between tries where a stop waits.
+_RETRY_S, _STOP_RETRY_S = 30.0, 0.5
 
 
 class Saver:
@@ -33,7 +40,7 @@ class Saver:
     A stop is a checkpoint that is due at once, and the end of the run when it is safe.
 
     Attributes:
-        interval: seconds from one to the next; grows with what they cost.
+        interval: seconds from one to the next; grows with what they cost, within bounds.
     """
 
     def __init__(self, database: Database, fence: Fence, settings: Settings, reporter: Reporter) -> None:
@@ -52,6 +59,7 @@ class Saver:
         self._reporter = reporter
         self._since = self._begun = time.monotonic()
         self.interval = settings.checkpoint_s
+        self._costs: deque[float] = deque(maxlen=_COMPARED)
         self._steps = 0
         self._stop_requested = False
 
@@ -74,12 +82,28 @@ class Saver:
         return due
 
     def written(self, file: Path) -> None:
-        """Publish a checkpoint.
+        """Publish a checkpoint; where a stop waits for it, try until it is safe or the supervisor's patience ends.
 
         Raises:
-            Stopped: a stop was requested, and the checkpoint is safe.
+            Stopped: a stop was requested, and the checkpoint is safe; or the end was, whatever becomes of it.
             FenceLost: the job is another attempt's now.
         """
+        while not (saved := self._publish(file)) and self._stop_requested:
+            self._reporter.stop_if_asked()
+            time.sleep(_STOP_RETRY_S)
+        self._reporter.beat()
+        self._since = time.monotonic()
+        if saved:
+            self._costs.append(self._since - self._begun)
+            cost = min(self._costs) / _MOST_OF_THE_TIME
+            self.interval = min(max(cost, self._settings.checkpoint_s), _RAREST * self._settings.checkpoint_s)
+        else:
+            self.interval = min(_RETRY_S, self._settings.checkpoint_s)
+        if self._stop_requested:
+            raise Stopped
+
+    def _publish(self, file: Path) -> bool:
+        """Whether the checkpoint came through."""
         try:
             self._reporter.flush()
             blob = self._blobs.write(pieces_of(file))
@@ -88,13 +112,9 @@ class Saver:
                     session, self._fence, self._reporter.step, blob, keep=self._settings.keep_checkpoints
                 )
         except DATABASE_AWAY:
-            log.warning("The database is away; the next checkpoint may come through.")
-        self._reporter.beat()
-        now = time.monotonic()
-        self.interval = max(self._settings.checkpoint_s, (now - self._begun) / _MOST_OF_THE_TIME)
-        self._since = now
-        if self._stop_requested:
-            raise Stopped
+            log.warning("The database is away; the checkpoint could not be saved.")
+            return False
+        return True
 
 
 class Saved:

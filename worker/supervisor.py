@@ -86,11 +86,13 @@ class Supervisor:
                 return False
             # The trainer does not step past this on its own account, should we be the ones who stand still.
             trainer.pulse.deadline = keeper.safe_until
-            if frozen != (now >= keeper.safe_until):
+            in_doubt = now >= keeper.safe_until
+            # Not within a transaction, whose locks others need: SQLite's is the only one, and the renewal waits for it.
+            if frozen != (in_doubt and not trainer.pulse.writing):
                 frozen = not frozen
                 log.warning("trainer_frozen" if frozen else "trainer_thawed", lease_s=self._settings.lease_s)
                 (trainer.freeze if frozen else trainer.thaw)()
-            alive = now if frozen else max(alive, trainer.pulse.beat)
+            alive = now if in_doubt else max(alive, trainer.pulse.beat)
             if now - alive >= self._settings.stalled_s:
                 return True
             if answer is LeaseAnswer.KEEP and self._is_stopping():

@@ -35,6 +35,11 @@ MAX_WAIT_S = 50
 
 Text = Annotated[Words | None, Query(max_length=300)]
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="Sending the same request again with it answers the same job."),
+]
+
 _SPEC = documentation.json_body(
     JobSpec,
     {"model": "upload://mdl_…", "dataset": "upload://ds_…", "method": "movement", "target_sparsity": 0.9},
@@ -53,10 +58,7 @@ def post(
     caller: Submitter,
     body: JsonBody,
     response: Response,
-    idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="Sending the same key and body again answers the first job."),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobView:
     """Check the spec whole, complete it and queue it.
 
@@ -161,13 +163,15 @@ def resume(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     return job_view(job, service.place(here, job))
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=problems_of(404, 409), summary="Try a job again")
-def retry(here: Here, caller: Submitter, job_id: JobId, response: Response) -> JobView:
+@router.post("/{job_id}/retry", status_code=202, responses=problems_of(404, 409, 429), summary="Try a job again")
+def retry(
+    here: Here, caller: Submitter, job_id: JobId, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobView:
     """Queue a copy of a job that failed or was cancelled.
 
     The answer is the new job, whose `retry_of` is the old one. It goes on from the checkpoint of a job that failed.
     """
-    job = service.retry(here, caller, job_id)
+    job = service.retry(here, caller, job_id, idempotency_key)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_view(job, service.place(here, job))
 

@@ -137,15 +137,23 @@ def resume(here: Services, caller: Principal, job_id: str) -> Job:
     return job
 
 
-def retry(here: Services, caller: Principal, job_id: str) -> Job:
+def retry(here: Services, caller: Principal, job_id: str, idempotency_key: str | None) -> Job:
     """Queue a copy of a job that failed or was cancelled, and ring for a worker; return the new job.
 
     Raises:
         NotFound: The team has no such job.
         TransitionRefused: It has not ended, or has succeeded.
+        IdempotencyConflict: The key was used for another request.
+        QueueFull: The team has as many waiting jobs as it may.
     """
     with here.database.write() as session:
-        job = retry_job(session, caller.team_id, job_id)
+        job = retry_job(
+            session,
+            caller.team_id,
+            job_id,
+            idempotency_key=idempotency_key,
+            max_queued=here.settings.team_max_queued,
+        )
     here.bell.ring(job.queue)
     return job
 

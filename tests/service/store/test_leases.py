@@ -5,8 +5,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import make_url, text
 
 from store import (
+    DATABASE_AWAY,
     Claim,
     Database,
     ExpiredAttempt,
@@ -17,6 +19,7 @@ from store import (
     LeaseAnswer,
     claim_next,
     events_after,
+    open_database,
     peek,
     record_progress,
     renew,
@@ -24,6 +27,7 @@ from store import (
     requeue_expired,
 )
 from store.tables import Attempt
+from tests.service.store.garden import make_team, submit_for
 
 
 def answers(database: Database, fence: Fence) -> tuple[LeaseAnswer, LeaseAnswer]:
@@ -170,3 +174,46 @@ def test_an_owner_that_writes_while_its_job_is_taken_waits_and_learns_that_it_lo
         assert kept.result() is LeaseAnswer.LOST
         with pytest.raises(FenceLost):
             written.result()
+
+
+@pytest.mark.postgres
+def test_a_host_that_freezes_within_a_write_keeps_its_job_no_longer_than_its_lease(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row's lock would outlive the lease: neither a reconciler nor a cancel would get past it."""
+    monkeypatch.setattr("store.engine.LONGEST_SILENCE_MS", 500)
+    monkeypatch.setattr("store.engine.LONGEST_LOCK_WAIT_MS", 200)
+    database = open_database(postgres_url)
+    team = make_team(database, "team")
+    submit_for(database, team)
+    with database.write() as session:
+        claimed = claim_next(session, "default", "frozen", 0.1)
+    assert claimed is not None
+    job_id = claimed.fence.job_id
+
+    def cancel() -> None:
+        with database.write() as session:
+            request_cancel(session, team, job_id)
+
+    def write_and_freeze() -> None:
+        with database.write() as session:
+            record_progress(session, claimed.fence, step=1, density=0.5, phase="pruning", metrics=[])
+            with pytest.raises(DATABASE_AWAY):  # sooner than for ever
+                cancel()
+            time.sleep(1.0)
+            assert [each.fence for each in recover(database)] == [claimed.fence]
+            cancel()
+
+    with pytest.raises(DATABASE_AWAY):
+        write_and_freeze()
+    database.close()
+
+
+@pytest.mark.postgres
+def test_options_of_the_url_have_the_last_word(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"options": "-c lock_timeout=7s"})
+    database = open_database(url.render_as_string(hide_password=False))
+    with database.read() as session:
+        assert session.execute(text("SHOW lock_timeout")).scalar_one() == "7s"
+        assert session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "10s"
+    database.close()

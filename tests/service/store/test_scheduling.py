@@ -197,7 +197,7 @@ def test_submits_at_once_do_not_exceed_the_limit(database: Database) -> None:
 def test_a_claimer_that_falls_silent_is_ended_and_others_go_on(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.locks._LONGEST_SILENCE", "300ms")
+    monkeypatch.setattr("store.engine.LONGEST_SILENCE_MS", 300)
     database = open_database(postgres_url)
     job_id = submit_for(database, make_team(database, "team"))
 

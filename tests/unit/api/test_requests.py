@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from store import JobError, claim_next, finish_failed, keep_log
-from tests.unit.api.calling import Api
+from store.tables import Team
+from tests.unit.api.calling import Api, pointers
 
 
 @pytest.fixture
@@ -47,6 +48,27 @@ def test_a_failed_job_is_tried_again_as_another(api: Api, path: str) -> None:
     assert again["spec"] == api.get(path).json()["spec"]
     assert api.get(path).json()["status"] == "failed"
     api.call("POST", f"{again['urls']['self']}/cancel")
+
+
+def test_trying_again_counts_as_a_submit(api: Api, path: str) -> None:
+    api.call("POST", f"{path}/cancel")
+    with api.database.write() as session:
+        session.get_one(Team, api.team).max_queued = 2
+    tried = [api.call("POST", f"{path}/retry") for _ in range(3)]
+    assert [answer.status_code for answer in tried] == [202, 202, 429]
+    for answer in tried[:2]:
+        api.call("POST", f"{answer.headers['location']}/cancel")
+
+
+def test_the_same_key_tries_again_once(api: Api, path: str) -> None:
+    api.call("POST", f"{path}/cancel")
+    keys = {"Idempotency-Key": "again"}
+    first, second = (api.call("POST", f"{path}/retry", headers=keys) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["id"] == second.json()["id"]
+    api.call("POST", f"{first.headers['location']}/cancel")
+    other = api.call("POST", f"{first.headers['location']}/retry", headers=keys)
+    assert (other.status_code, pointers(other)) == (422, {"/header/Idempotency-Key"})
 
 
 def test_who_worked_on_it_and_what_was_printed(api: Api, path: str) -> None:

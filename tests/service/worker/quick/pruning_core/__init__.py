@@ -18,6 +18,11 @@ from pruning_core.settings import Training
 _LARGEST_BATCH = 10
 
 
+#: How long a commit takes that is slow.
+SLOW_COMMIT_S = 6.0
+_slowed = False
+
+
 class ModelError(ValueError):
     """As in the real one."""
 
@@ -92,9 +97,23 @@ def misbehave(how: str) -> None:
         os._exit(0)
     if how == "stall":
         time.sleep(3600)
+    if how == "slow_commit":
+        slow_down_the_next_commit()
     if how == "flood":
         for _line in range(6_000):
             print("x" * 1000)
+
+
+def slow_down_the_next_commit() -> None:
+    """As on a disk that stalls: the locks are held meanwhile."""
+    global _slowed  # noqa: PLW0603 - once in a process
+    from sqlalchemy import event
+
+    from store import WriteSession
+
+    if not _slowed:
+        _slowed = True
+        event.listen(WriteSession, "before_commit", lambda session: time.sleep(SLOW_COMMIT_S), once=True)
 
 
 def prune(

@@ -1,0 +1,89 @@
+"""A disk that is full and a database that keeps everybody waiting: answers come all the same."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+from fastapi.testclient import TestClient
+
+from api.app import create_app
+from store import Settings
+from store.output import BestEffort
+from tests.unit.api.calling import Api
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A stream that takes nothing."""
+    stream = FULL.open("w")
+    yield stream
+    with suppress(OSError):  # it tries once more to be rid of what it holds
+        stream.close()
+
+
+@needs_full
+def test_a_log_that_cannot_be_written_costs_no_answer(
+    tmp_path: Path, full: TextIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'empty.db'}", broker_url="redis://127.0.0.1:1/0")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        monkeypatch.setattr(sys, "stderr", full)
+        alive = client.get("/healthz")
+        behind = client.get("/v1/jobs", headers={"Authorization": "Bearer sec_1_2"})
+        monkeypatch.undo()
+    assert alive.status_code == 200
+    assert behind.status_code == 503
+    assert behind.headers["content-type"] == "application/problem+json"
+
+
+@needs_full
+def test_a_log_that_cannot_be_written_does_not_end_the_reconciler(tmp_path: Path, full: TextIO) -> None:
+    script = [sys.executable, "-m", "worker.reconciler", "--once"]
+    environment = {"SECATEUR_DATABASE_URL": f"sqlite:///{tmp_path / 'empty.db'}", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(script, stdout=full, stderr=subprocess.PIPE, env=environment, check=False, text=True)
+    assert "Traceback" not in done.stderr.partition("Exception ignored")[0], done.stderr
+
+
+def test_what_can_be_written_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = BestEffort("stderr")
+    print("a line", file=stream, flush=True)
+    assert capsys.readouterr().err == "a line\n"
+
+
+def test_the_process_says_that_it_lives_while_all_its_threads_wait(
+    api: Api, settings: Settings, model: str, dataset: str
+) -> None:
+    spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+    path = api.submit(spec).headers["location"]
+    lock = sqlite3.connect(settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    started = threading.Barrier(46)
+
+    def pin() -> int:
+        started.wait()
+        return api.call("POST", f"{path}/pin").status_code
+
+    with ThreadPoolExecutor(45) as pool:
+        asked = [pool.submit(pin) for _ in range(45)]
+        started.wait()
+        time.sleep(0.5)
+        began = time.monotonic()
+        alive = api.get("/healthz")
+        took = time.monotonic() - began
+        lock.execute("ROLLBACK")
+        answered = [each.result() for each in asked]
+    lock.close()
+    assert (alive.status_code, took < 5) == (200, True), took
+    assert set(answered) == {200}
+    api.call("POST", f"{path}/cancel")
