@@ -171,10 +171,11 @@ class PaperRun:
                     "epochs": DENSE_EPOCHS if dense else task.epochs,
                     "batch_size": task.batch_size,
                     "learning_rate": LEARNING_RATE,
+                    "head_learning_rate_multiplier": 1.0,
                     "score_learning_rate": score_rate,
                     "max_length": task.max_length,
                     "dropout": None,
-                    "dense_baseline": False,
+                    "dense_baseline": dense,
                 },
             }
         )

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pruning_core.architectures import width
+from pruning_core.heads import mark_as_new
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Label, Task
@@ -102,6 +103,7 @@ def load_model(
             f"The model has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
             "would guess. Use a model that was fine-tuned for the task and these labels, or train."
         )
+    mark_as_new(model, absent)
     if spec.training.freeze_embeddings:
         freeze_embeddings(model)
     return model

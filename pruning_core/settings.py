@@ -98,6 +98,13 @@ class Training(Part):
         description="AdamW's peak learning rate for the dense baseline; default: `learning_rate` where that is given, "
         "else by model and steps.",
     )
+    head_learning_rate_multiplier: float = Field(
+        default=5.0,
+        gt=0.0,
+        le=1000.0,
+        description="How many times as fast as the rest a new head learns; one that the model brings learns like the "
+        "rest.",
+    )
     score_learning_rate: float | None = Field(
         default=None, gt=0.0, le=100.0, description="Adam's peak learning rate for the scores; default by method."
     )

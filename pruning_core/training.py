@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
+from pruning_core.heads import new_parameters
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
 from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
@@ -128,7 +129,7 @@ class FineTuning:
         self._finished_steps = finished_steps
         own = {id(matrix.parameter) for matrix in pruner.weights.matrices} if pruner else set()
         self.others = [p for p in model.parameters() if p.requires_grad and id(p) not in own]
-        self.optimizer = _optimizer(self.others, pruner, material.spec)
+        self.optimizer = _optimizer(self.others, new_parameters(model), pruner, material.spec)
         self._peaks = [group["lr"] for group in self.optimizer.param_groups]
         self.loss_sum = torch.zeros((), device=model.device)
         self.loss_count = 0
@@ -271,17 +272,25 @@ def evaluations_of(material: Material) -> int:
     return min(MAX_EVALUATIONS, max(1, steps), max(1, round(EVALUATION_SHARE * learnt / judged)))
 
 
-def _optimizer(others: list[nn.Parameter], pruner: Pruner | None, spec: PruningSpec) -> AdamW:
-    """AdamW with no decay: decay would pull kept weights towards the zero that movement pruning reads meaning from."""
+def _optimizer(others: list[nn.Parameter], head: list[nn.Parameter], pruner: Pruner | None, spec: PruningSpec) -> AdamW:
+    """AdamW with no decay: decay would pull kept weights towards the zero that movement pruning reads meaning from.
+
+    A new head begins with noise, and has a long way to go in few steps: 150 steps of 77 classes at 10 % density end at
+    0.53 accuracy when it learns like the rest, at 0.70 when it learns five times as fast.
+    """
     training = spec.training
     learning_rate = training.learning_rate if pruner else training.dense_learning_rate
     assert learning_rate is not None
-    first = list(others)
+    new = {id(parameter) for parameter in head}
+    first = [parameter for parameter in others if id(parameter) not in new]
     if pruner and not pruner.weights.frozen:
         first.insert(0, pruner.weights.weight)
     groups: list[dict[str, object]] = [{"params": first, "lr": learning_rate}]
     if pruner and pruner.weights.score is not None:
         groups.append({"params": [pruner.weights.score], "lr": training.score_learning_rate})
+    if new:
+        faster = learning_rate * training.head_learning_rate_multiplier
+        groups.append({"params": [parameter for parameter in others if id(parameter) in new], "lr": faster})
     return AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
 
 

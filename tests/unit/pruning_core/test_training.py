@@ -241,6 +241,32 @@ def test_the_dense_baseline_learns_at_its_own_rate(watch: Watch, model_dir: Path
     assert peaks == {True: 1e-5, False: 1e-3}
 
 
+def test_a_new_head_learns_faster_and_one_that_the_model_brings_does_not(
+    watch: Watch, model_dir: Path, tmp_path: Path
+) -> None:
+    AutoModelForSequenceClassification.from_pretrained(model_dir).bert.save_pretrained(tmp_path / "headless")
+    tiny_tokenizer().save_pretrained(tmp_path / "headless")
+    training = {"dense_baseline": True, "learning_rate": 1e-3, "dense_learning_rate": 1e-4}
+    groups: list[tuple[list[str], float]] = []
+
+    def after(phase: FineTuning, step: int) -> None:
+        if step == 5:  # at the peak
+            names = {id(parameter): name for name, parameter in phase.model.named_parameters()}
+            last = phase.optimizer.param_groups[-1]
+            groups.append(([names.get(id(p), "") for p in last["params"] if p.dim() < 2], last["lr"]))
+
+    watch.after = after
+    spec = short_spec("magnitude", training={**training, "head_learning_rate_multiplier": 3})
+    short_run(tmp_path / "headless", tmp_path / "out", spec)
+    assert [names for names, _ in groups] == [["classifier.bias"]] * 2
+    assert [rate for _, rate in groups] == [pytest.approx(3e-4), pytest.approx(3e-3)]
+
+    groups.clear()
+    short_run(tmp_path / "out" / "model", tmp_path / "again", spec)
+    assert [rate for _, rate in groups] == [pytest.approx(1e-4), pytest.approx(1e-3)]
+    assert all("classifier.bias" in names and len(names) > 10 for names, _ in groups)
+
+
 def test_shared_layers_are_pruned_once_and_learn_from_every_use(tmp_path: Path) -> None:
     """ALBERT uses one layer's matrices in all its layers."""
     model_dir = save_tiny_model(tmp_path / "albert", "albert")
