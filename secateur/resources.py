@@ -41,6 +41,7 @@ class Result(TypedDict, total=False):
     dense_eval: dict[str, float] | None
     density: Densities
     bytes: dict[str, int | None]
+    notes: list[str]
 
 
 class JobError(TypedDict):

@@ -3,9 +3,10 @@
 import json
 import logging
 import signal
+import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +74,8 @@ def carry_out(assignment: Path) -> TrainerExit:
     pulse = Pulse(assignment.parent / PULSE)
     database = AnnouncedDatabase(settings.database_url, pulse)
     transformers_logging.set_verbosity(logging.ERROR)
+    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s")
+    logging.getLogger("worker").setLevel(logging.INFO)
     try:
         _train_and_publish(database, claim, assignment.parent, settings, pulse)
     except Stopped:
@@ -93,6 +96,7 @@ def carry_out(assignment: Path) -> TrainerExit:
 def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings: Settings, pulse: Pulse) -> None:
     fence = claim.fence
     spec = PruningSpec.model_validate({name: claim.spec[name] for name in PruningSpec.model_fields})
+    log.info("Attempt %d at %s.", fence.attempt, fence.job_id)
     inputs = fetch_inputs(database, claim, scratch)
     reporter = Reporter(database, fence, pulse)
     saver = Saver(database, fence, settings, reporter)
@@ -129,8 +133,10 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
         failure = _out_of_memory(spec.training, lambda training: run(_probe(spec, training), _one_step))
         _patiently(lambda: _starve(database, fence, failure))
         return
+    log.info("Done: %s", _figures(result.evaluation))
     _patiently(reporter.flush)
     _patiently(lambda: publish(database, fence, result, scratch / "output"))
+    log.info("The files are published.")
 
 
 class _Fits(Exception):
@@ -166,11 +172,16 @@ def _starve(database: Database, fence: Fence, error: JobError) -> None:
 def _with_the_newest(saved: Saved, go_on_from: Callable[[Path | None], PruningResult]) -> PruningResult:
     """Go on from the newest checkpoint that can be used, or begin anew."""
     for checkpoint, file in saved:
+        log.info("It goes on from the checkpoint at step %d.", checkpoint.step)
         try:
             return go_on_from(file)
         except CheckpointError as error:
             saved.discard(checkpoint, str(error))
     return go_on_from(None)
+
+
+def _figures(evaluation: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in evaluation.items())
 
 
 def _fail(database: Database, fence: Fence, error: JobError) -> None:

@@ -58,7 +58,7 @@ class LeaseKeeper:
                 log.warning("database_away", job=self._fence.job_id, error=str(error.__cause__ or error))
             except Exception:  # were this thread to end, the trainer would stand still for good
                 log.exception("lease_not_kept", job=self._fence.job_id)
-            if self.answer is LeaseAnswer.LOST:
+            if self.answer in (LeaseAnswer.LOST, LeaseAnswer.ENDED):
                 return
 
     def _ask(self) -> None:

@@ -153,7 +153,10 @@ def describe_exit(code: int, log_tail: str = "") -> str:
         last = f" Its last words: {lines[-1].strip()[:500]}" if lines else ""
         return f"The trainer ended with exit code {code}.{last}"
     if -code == signal.SIGKILL:
-        return "The trainer was killed (SIGKILL), most likely for want of memory: lower batch_size or max_length."
+        return (
+            "The trainer was killed (SIGKILL) by something outside: an operator, or a container's limit of memory. If "
+            "it happens again, lower batch_size or max_length."
+        )
     try:
         return f"The trainer was ended by {signal.Signals(-code).name}."
     except ValueError:  # real-time signals have numbers only

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 from pruning_core import PruningResult
 from store import (
@@ -10,6 +11,7 @@ from store import (
     DatabaseBlobStore,
     Fence,
     JobStatus,
+    JsonValue,
     NewArtifact,
     NewLayer,
     finish_succeeded,
@@ -50,6 +52,7 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
                 "eval": dict(result.evaluation),
                 "dense_eval": None if result.dense_evaluation is None else dict(result.dense_evaluation),
                 "density": asdict(result.density),
+                "notes": cast(JsonValue, result.report["notes"]),
                 "bytes": {"dense": sizes["dense"], "masks": sizes["masks"], "packed": None},
             },
             artifacts=artifacts,

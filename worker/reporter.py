@@ -11,6 +11,7 @@ log = logging.getLogger(__name__)
 
 _WRITE_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.05
+_SAY_EVERY_S = 10.0
 #: The least that the newest step's time weighs in the average from which the remaining time is reckoned.
 _LEAST_WEIGHT = 0.05
 
@@ -64,6 +65,7 @@ class Reporter:
         self._metrics: list[tuple[str, int, float]] = []
         self._latest: Progress | None = None
         self._tried = time.monotonic()
+        self._said = float("-inf")
         self._stop_requested = False
 
     @property
@@ -90,6 +92,7 @@ class Reporter:
         self._pace.note(progress.phase, progress.step, now)
         self._metrics += [(name, progress.phase_step, value) for name, value in progress.metrics.items()]
         self._latest = progress
+        self._say(progress, now)
         self._pulse.beat = now
         # Past the lease's end the job may be another's: not one step more until the supervisor has renewed it.
         while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
@@ -98,6 +101,15 @@ class Reporter:
         if now - self._tried >= _WRITE_EVERY_S:
             self._tried = now
             self._try_to_write()
+
+    def _say(self, progress: Progress, now: float) -> None:
+        """A line for people: of every evaluation, and in between of a loss now and then."""
+        evaluated = any("eval/" in name for name in progress.metrics)
+        if not progress.metrics or not (evaluated or now - self._said >= _SAY_EVERY_S):
+            return
+        self._said = now
+        figures = "".join(f", {name} {value:.4g}" for name, value in progress.metrics.items() if name != "density")
+        log.info("Step %d of %d, density %.3f%s", progress.step, progress.total_steps, progress.density, figures)
 
     def stop_if_asked(self) -> None:
         """End the run if that was requested.

@@ -94,6 +94,7 @@ class Saver:
         self._reporter.beat()
         self._since = time.monotonic()
         if saved:
+            log.info("The checkpoint at step %d is safe.", self._reporter.step)
             self._costs.append(self._since - self._begun)
             cost = min(self._costs) / _MOST_OF_THE_TIME
             self.interval = min(max(cost, self._settings.checkpoint_s), _RAREST * self._settings.checkpoint_s)

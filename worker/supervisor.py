@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 #: How often the end of an attempt is tried again while the database is away.
 _RETRY_S = 2.0
+#: A trainer that has written its job's end may take so long to leave.
+_LEAVE_S = 15.0
 
 
 class Supervisor:
@@ -82,7 +84,9 @@ class Supervisor:
         alive = time.monotonic()
         while trainer.runs():
             now, answer = time.monotonic(), keeper.answer
-            if answer is LeaseAnswer.LOST or now >= patience:
+            if answer is LeaseAnswer.ENDED:
+                trainer.wait(_LEAVE_S)
+            if answer in (LeaseAnswer.ENDED, LeaseAnswer.LOST) or now >= patience:
                 return False
             # The trainer does not step past this on its own account, should we be the ones who stand still.
             trainer.pulse.deadline = keeper.safe_until
@@ -109,7 +113,7 @@ class Supervisor:
         exit_code, answer, log_tail = trainer.exit_code, keeper.answer, trainer.log_tail()
         with suppress(*DATABASE_AWAY, FenceLost):
             keeper.write_log()
-        if exit_code == TrainerExit.FENCED or answer is LeaseAnswer.LOST:
+        if exit_code == TrainerExit.FENCED or answer in (LeaseAnswer.ENDED, LeaseAnswer.LOST):
             return
         if exit_code == TrainerExit.RECORDED:
             # Normally refused, because it has recorded the end itself; else it went without a word.

@@ -39,6 +39,11 @@ class UrlsView(BaseModel):
     logs: str
     artifacts: str
     cancel: str
+    pause: str
+    resume: str
+    retry: str
+    pin: str
+    unpin: str
 
 
 class JobView(BaseModel):
@@ -114,6 +119,11 @@ def job_view(job: Job, place: Place | None = None) -> JobView:
             logs=f"{url}/logs",
             artifacts=f"{url}/artifacts",
             cancel=f"{url}/cancel",
+            pause=f"{url}/pause",
+            resume=f"{url}/resume",
+            retry=f"{url}/retry",
+            pin=f"{url}/pin",
+            unpin=f"{url}/unpin",
         ),
     )
 

@@ -74,7 +74,7 @@ def seconds_text(seconds: float) -> str:
 
 def time_text(moment: str | None) -> str:
     """An RFC 3339 time in this machine's time zone."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "–"
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z") if moment else "–"
 
 
 def age_text(moment: str) -> str:

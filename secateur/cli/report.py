@@ -24,6 +24,10 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     results.print(listing)
 
 
+#: What the service calls `dense` is the pruned model, its zeros written out: what stock transformers loads.
+_SIZES = {"dense": "model size"}
+
+
 def print_job(job: Job) -> None:
     """Everything worth knowing of one job."""
     facts = table("", "")
@@ -75,7 +79,8 @@ def _outcome(result: Result) -> list[tuple[str, str]]:
         shares = (("prunable", density["prunable"]), ("encoder", density["encoder"]), ("model", density["model"]))
         rows.append(("density", ", ".join(f"{percent_text(share)} {of}" for of, share in shares)))
     sizes = result.get("bytes", {}).items()
-    return rows + [(f"{name} size", bytes_text(size)) for name, size in sizes if size is not None]
+    rows += [(_SIZES.get(name, f"{name} size"), bytes_text(size)) for name, size in sizes if size is not None]
+    return rows + [("note", escape(note)) for note in result.get("notes", ())]
 
 
 def _share_done(job: Job) -> str:

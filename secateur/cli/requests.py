@@ -76,7 +76,7 @@ def logs(
     elif found:
         results.print(found[-1]["text"], end="", markup=False, highlight=False, soft_wrap=True)
     else:
-        say("There is no log: no worker has begun it.")
+        say(f"No trainer of {job_id} has printed anything yet{'' if attempt is None else f' in attempt {attempt}'}.")
 
 
 def _show(job: Job, *, as_json: bool) -> None:

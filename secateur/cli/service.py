@@ -40,8 +40,8 @@ def up(
 ) -> None:
     """Run the whole service on this machine: database, broker, API, worker and reconciler.
 
-    Ctrl-C stops everything in order, a running job included, which starts again the next time; Ctrl-C again stops at
-    once.
+    Ctrl-C stops everything in order: a running job saves a checkpoint, and goes on from it the next time. Ctrl-C again
+    stops at once.
     With --json, one object is printed when the service is ready.
     """
     service = EmbeddedService(

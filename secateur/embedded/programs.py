@@ -13,7 +13,7 @@ from secateur.embedded.data_dir import DataDir
 API_TURN, WORK_TURN, BROKER_TURN = range(3)
 # On top of the trainer's own grace (SECATEUR_STOP_GRACE_S): the worker notices, kills, and writes the attempt's end.
 WORKER_MARGIN_S = 15.0
-TRAINER_GRACE_S = 30.0
+TRAINER_GRACE_S = 60.0  # that setting's default
 
 
 class Parts:

@@ -93,7 +93,8 @@ class Ledger:
     def answer(self, fence: Fence) -> LeaseAnswer:
         """Return what an attempt that shows up is told."""
         if not self.owns(fence):
-            return LeaseAnswer.LOST
+            taken = self.attempt_of(fence).outcome in (AttemptOutcome.LOST, AttemptOutcome.PREEMPTED)
+            return LeaseAnswer.LOST if taken else LeaseAnswer.ENDED
         if self.jobs[fence.job_id].status is JobStatus.CANCELLING:
             return LeaseAnswer.CANCEL
         if self.attempt_of(fence).deadline_at <= self._now():

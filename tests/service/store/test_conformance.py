@@ -94,9 +94,10 @@ class Replay:
             self._forget(worker)
         elif fence is not None and step.verb in {"renew", "peek at"}:
             answer = renew(session, fence, LEASE_S) if step.verb == "renew" else peek(session, fence)
-            assert (answer is LeaseAnswer.LOST) == step.refused
+            over = answer in (LeaseAnswer.LOST, LeaseAnswer.ENDED)
+            assert over == step.refused
             self._told_to_cancel[worker] = answer is LeaseAnswer.CANCEL
-            if answer is LeaseAnswer.LOST:
+            if over:
                 self._forget(worker)
         elif fence is not None and step.verb in WRITES:
             try:

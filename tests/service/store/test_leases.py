@@ -15,10 +15,12 @@ from store import (
     Fence,
     FenceLost,
     Job,
+    JobError,
     JobStatus,
     LeaseAnswer,
     claim_next,
     events_after,
+    finish_failed,
     open_database,
     peek,
     record_progress,
@@ -74,6 +76,13 @@ def test_used_up_time_is_answered(
 
 def test_a_stranger_is_told_that_it_lost(database: Database, running: Fence) -> None:
     assert answers(database, Fence(running.job_id, 7)) == (LeaseAnswer.LOST, LeaseAnswer.LOST)
+
+
+def test_an_attempt_that_wrote_its_end_is_told_so(database: Database, running: Fence) -> None:
+    """Its trainer may leave in peace: it is no zombie."""
+    with database.write() as session:
+        finish_failed(session, running, JobError("data_error", "Row 7 has no label."))
+    assert answers(database, running) == (LeaseAnswer.ENDED, LeaseAnswer.ENDED)
 
 
 @pytest.mark.usefixtures("running")

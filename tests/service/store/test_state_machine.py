@@ -126,7 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
         with self.database.write() as session:
             answer = renew(session, worker.fence, lease_s) if lease_s else peek(session, worker.fence)
         assert answer is (self.ledger.renew(worker.fence, lease_s) if lease_s else self.ledger.answer(worker.fence))
-        if answer is LeaseAnswer.LOST:
+        if answer in (LeaseAnswer.LOST, LeaseAnswer.ENDED):
             worker.fence = None
 
     @precondition(lambda self: self.busy())

@@ -6,6 +6,8 @@ import pytest
 
 from secateur import EmbeddedError, EmbeddedService
 from secateur.embedded import requirements
+from secateur.embedded.programs import TRAINER_GRACE_S
+from store import Settings
 
 
 def test_missing_packages_are_named_with_the_command_that_brings_them(
@@ -28,3 +30,7 @@ def test_what_was_not_started_has_no_address(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedError, match="was not started"):
         _ = service.url
     service.stop()
+
+
+def test_a_worker_is_given_the_grace_that_it_gives_its_trainer() -> None:
+    assert Settings.model_fields["stop_grace_s"].default == TRAINER_GRACE_S

@@ -19,7 +19,8 @@ from worker.process import describe_exit
         (
             -signal.SIGKILL,
             "step 1\n",
-            "The trainer was killed (SIGKILL), most likely for want of memory: lower batch_size or max_length.",
+            "The trainer was killed (SIGKILL) by something outside: an operator, or a container's limit of memory. If "
+            "it happens again, lower batch_size or max_length.",
         ),
         (-signal.SIGSEGV, "", "The trainer was ended by SIGSEGV."),
         (-35, "", "The trainer was ended by signal 35."),  # a real-time signal has no name

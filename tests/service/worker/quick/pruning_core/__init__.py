@@ -152,6 +152,7 @@ def prune(
     output.mkdir()
     report: dict[str, object] = {
         "primary_metric": "accuracy",
+        "notes": [],
         "bytes": {"dense": 1, "masks": 1},
         "lineage": lineage_extra,
         "begun_at": done,
