@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
 from api import answers, documentation, health, logs, methods
 from api.bell import Bell
@@ -38,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services.bell.close()
         database.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs as FastAPI's own, without what that loads from the internet
         title="Secateur",
         description=_ABOUT,
         version=_version(),

@@ -1,5 +1,6 @@
 """Whatever goes wrong is answered as a problem that says what to do, and never says more than that."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,13 @@ def test_the_description_of_the_service_is_whole(api: Api) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation.get("description"), f"{method} {path} is not described"
+
+
+def test_the_documentation_page_needs_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.status_code == 200
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert not [source for source in sources if "//" in source]
+    assert "https:" not in page.text
+    assert len(sources) >= 3
+    assert [client.get(source).status_code for source in sources] == [200] * len(sources)
