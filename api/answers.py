@@ -17,6 +17,8 @@ from store.errors import (
     BlobAbandoned,
     FilesExpired,
     IdempotencyConflict,
+    InputGone,
+    InUse,
     InvalidCursor,
     NotFound,
     QueueFull,
@@ -30,6 +32,8 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
     NotFound: problems.Missing,
     FilesExpired: problems.Expired,
     TransitionRefused: problems.StateForbids,
+    InUse: problems.StateForbids,
+    InputGone: problems.StateForbids,
     QueueFull: problems.LimitReached,
 }
 """What a refusal of the store is to the outside, where its own words say all."""

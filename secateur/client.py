@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 from secateur import downloads, uploads
 from secateur.answers import list_of, object_of
@@ -74,6 +75,22 @@ class Client(JobCalls):
         """The team's models."""
         for entry in self._pages("/v1/models", {"limit": PAGE_SIZE}):
             yield cast(Model, entry)
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Delete a dataset.
+
+        Raises:
+            Conflict: A job that has not ended uses it.
+        """
+        self._service.send("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}", again=Again.IF_NOT_SENT)
+
+    def delete_model(self, model_id: str) -> None:
+        """Delete a model.
+
+        Raises:
+            Conflict: A job that has not ended uses it.
+        """
+        self._service.send("DELETE", f"/v1/models/{quote(model_id, safe='')}", again=Again.IF_NOT_SENT)
 
     def methods(self) -> list[Method]:
         """The pruning methods and their parameters."""

@@ -119,6 +119,14 @@ class JobCalls(Calls):
         """Leave a job's checkpoints and files to the service's retention policy again."""
         return self._ask(job_id, "unpin", again=Again.ALWAYS)
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, and all it left behind.
+
+        Raises:
+            Conflict: It has not ended.
+        """
+        self._service.send("DELETE", _job_path(job_id), again=Again.IF_NOT_SENT)
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """A job's attempts, oldest first: which worker, when, and how each ended."""
         return cast(list[Attempt], object_of(self._get(_job_path(job_id, "attempts")), "data")["data"])

@@ -5,6 +5,7 @@ from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
 from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
 from store.claims import Claim, claim_next
 from store.datasets import NewSplit, get_dataset, insert_dataset, list_datasets
+from store.deletions import delete_dataset, delete_job, delete_model
 from store.documents import JsonObject, JsonValue
 from store.endings import (
     JobError,
@@ -23,6 +24,8 @@ from store.errors import (
     FenceLost,
     FilesExpired,
     IdempotencyConflict,
+    InputGone,
+    InUse,
     InvalidCursor,
     NotFound,
     QueueFull,
@@ -91,6 +94,8 @@ __all__ = [
     "FenceLost",
     "FilesExpired",
     "IdempotencyConflict",
+    "InUse",
+    "InputGone",
     "InvalidCursor",
     "Job",
     "JobError",
@@ -131,6 +136,9 @@ __all__ = [
     "claim_next",
     "create_job",
     "create_key",
+    "delete_dataset",
+    "delete_job",
+    "delete_model",
     "discard_checkpoint",
     "ensure_team",
     "events_after",

@@ -4,6 +4,8 @@ StoreError
 ├── NotFound                no such row, or another team's
 ├── FilesExpired            retention has removed the job's files
 ├── TransitionRefused       the job's state forbids what was asked
+├── InUse                   an unfinished job needs what was to be deleted
+├── InputGone               the job's model or dataset was deleted
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
 ├── InvalidCursor           the page cursor is not one we gave
@@ -13,6 +15,7 @@ StoreError
     └── BlobAbandoned       the upload was swept away while it went on
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 
@@ -48,6 +51,27 @@ class TransitionRefused(StoreError):
         super().__init__(f"Job {job_id} is {status}: it cannot {verb} any more.")
         self.job_id = job_id
         self.status = status
+
+
+class InUse(StoreError):
+    """What was to be deleted is needed by a job that has not ended."""
+
+    def __init__(self, kind: str, id_: str, jobs: Sequence[str]) -> None:
+        super().__init__(
+            f"The {kind} {id_} is in use by unfinished jobs: {', '.join(jobs)}. Let them end or cancel them first."
+        )
+        self.jobs = tuple(jobs)
+
+
+class InputGone(StoreError):
+    """The job cannot be tried again: its model or dataset was deleted."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"The model or the dataset of job {job_id} was deleted, so it cannot be tried again. Upload them anew and "
+            "submit its spec with their ids."
+        )
+        self.job_id = job_id
 
 
 class IdempotencyConflict(StoreError):

@@ -7,7 +7,7 @@ from sqlalchemy import insert, select, update
 from store.checkpoints import checkpoints_of, drop_checkpoints
 from store.clock import db_now
 from store.engine import WriteSession
-from store.errors import NotFound, TransitionRefused
+from store.errors import InputGone, NotFound, TransitionRefused
 from store.events import write_event
 from store.ids import new_id
 from store.jobs import get_job
@@ -112,6 +112,7 @@ def retry_job(
     Raises:
         NotFound: The team has no such job.
         TransitionRefused: The job has not ended, or has succeeded.
+        InputGone: Its model or dataset was deleted.
         IdempotencyConflict: The key was used for another request.
         QueueFull: The team has as many waiting jobs as it may.
     """
@@ -126,6 +127,8 @@ def retry_job(
         raise TransitionRefused(job_id, "be tried again", status)
     keep_to_limit(session, team_id, max_queued)
     old = get_job(session, team_id, job_id)
+    if any(name in old.spec and id_ is None for name, id_ in (("model", old.model_id), ("dataset", old.dataset_id))):
+        raise InputGone(job_id)
     new = Job(
         id=new_job_id,
         team_id=team_id,

@@ -29,6 +29,7 @@ from store import (
     Fence,
     FenceLost,
     JobError,
+    NotFound,
     Settings,
     finish_failed,
     release_starved,
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 _FINAL_ERRORS: dict[type[Exception], str] = {
     ValidationError: "spec_invalid",
     BlobCorrupt: "input_damaged",
+    NotFound: "input_gone",
     ModelError: "model_error",
     DataError: "data_error",
     ScheduleError: "schedule_error",

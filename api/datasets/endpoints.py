@@ -13,7 +13,7 @@ from api.documentation import Fragment, multipart_body, problems_of
 from api.ids import DatasetId
 from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
-from store import get_dataset, list_datasets
+from store import delete_dataset, get_dataset, list_datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=problems_of(401, 403, 422))
 
@@ -60,3 +60,10 @@ def get_one(here: Here, caller: Reader, dataset_id: DatasetId) -> DatasetView:
     """Columns, splits, label candidates and the first rows."""
     with here.database.read() as session:
         return dataset_view(get_dataset(session, caller.team_id, dataset_id))
+
+
+@router.delete("/{dataset_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a dataset")
+def delete(here: Here, caller: Submitter, dataset_id: DatasetId) -> None:
+    """Remove it and its files. Not while an unfinished job uses it; jobs that have ended stay."""
+    with here.database.write() as session:
+        delete_dataset(session, caller.team_id, dataset_id)

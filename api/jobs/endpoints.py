@@ -176,6 +176,12 @@ def retry(
     return job_view(job, service.place(here, job))
 
 
+@router.delete("/{job_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a job")
+def delete(here: Here, caller: Submitter, job_id: JobId) -> None:
+    """Remove a job that has ended, and all it left behind: figures, events, logs, checkpoints, files."""
+    service.delete(here, caller, job_id)
+
+
 @router.post("/{job_id}/pin", responses=problems_of(404), summary="Keep a job's files")
 def pin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Keep the job's checkpoints and files from retention. Files that are gone already do not come back."""

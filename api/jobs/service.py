@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy.exc import IntegrityError
+
 from api.bodies import Body
 from api.dependencies import Services
 from api.jobs.pictures import ARTIFACT, density_picture
@@ -17,6 +19,7 @@ from store import (
     Place,
     Principal,
     create_job,
+    delete_job,
     events_after,
     get_artifact,
     get_job,
@@ -40,15 +43,19 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
     """
     with here.database.read() as session:
         resolved = resolve(session, caller.team_id, body.document)
-    with here.database.write() as session:
-        submitted = create_job(
-            session,
-            caller.team_id,
-            _new_job(resolved),
-            idempotency_key=idempotency_key,
-            body_sha256=body.sha256,
-            max_queued=here.settings.team_max_queued,
-        )
+    try:
+        with here.database.write() as session:
+            submitted = create_job(
+                session,
+                caller.team_id,
+                _new_job(resolved),
+                idempotency_key=idempotency_key,
+                body_sha256=body.sha256,
+                max_queued=here.settings.team_max_queued,
+            )
+    except IntegrityError:  # its model or dataset was deleted while it was checked
+        validate(here, caller, body)
+        raise
     here.bell.ring(submitted.job.queue)
     return submitted.job
 
@@ -156,6 +163,17 @@ def retry(here: Services, caller: Principal, job_id: str, idempotency_key: str |
         )
     here.bell.ring(job.queue)
     return job
+
+
+def delete(here: Services, caller: Principal, job_id: str) -> None:
+    """Delete a job that has ended.
+
+    Raises:
+        NotFound: The team has no such job.
+        TransitionRefused: It has not ended.
+    """
+    with here.database.write() as session:
+        delete_job(session, caller.team_id, job_id)
 
 
 def pin(here: Services, caller: Principal, job_id: str, *, pinned: bool) -> Job:

@@ -14,7 +14,7 @@ from api.models.inspection import MAX_FILES
 from api.models.schemas import ModelView, model_view
 from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
-from store import get_model, list_models
+from store import delete_model, get_model, list_models
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422))
 
@@ -63,3 +63,10 @@ def get_one(here: Here, caller: Reader, model_id: ModelId) -> ModelView:
     """Family, sizes, files and the matrices that a job may prune."""
     with here.database.read() as session:
         return model_view(get_model(session, caller.team_id, model_id))
+
+
+@router.delete("/{model_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a model")
+def delete(here: Here, caller: Submitter, model_id: ModelId) -> None:
+    """Remove it and its files. Not while an unfinished job uses it; jobs that have ended stay."""
+    with here.database.write() as session:
+        delete_model(session, caller.team_id, model_id)

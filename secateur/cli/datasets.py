@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from secateur.cli.connection import connect
-from secateur.cli.output import AsJson, age_text, print_json, results, say, table
+from secateur.cli.output import AsJson, age_text, print_deleted, print_json, results, say, table
 from secateur.cli.transfer import transferring
 
 app = typer.Typer(help="Upload and list datasets.", no_args_is_help=True)
@@ -53,6 +53,18 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
         splits = ", ".join(f"{split['name']} {split['rows']:,}" for split in dataset["splits"])
         listing.add_row(dataset["id"], age_text(dataset["created_at"]), escape(splits), escape(dataset["name"]))
     results.print(listing)
+
+
+@app.command("delete")
+def delete_dataset(
+    context: typer.Context,
+    dataset_id: Annotated[str, typer.Argument(metavar="ID", help="The dataset's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Delete a dataset; refused while a job that has not ended uses it."""
+    with connect(context) as client:
+        client.delete_dataset(dataset_id)
+    print_deleted(dataset_id, as_json=as_json)
 
 
 def _splits(words: list[str]) -> dict[str, Path]:

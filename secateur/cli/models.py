@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from secateur import uploads
 from secateur.cli.connection import connect
-from secateur.cli.output import AsJson, age_text, bytes_text, print_json, results, say, table
+from secateur.cli.output import AsJson, age_text, bytes_text, print_deleted, print_json, results, say, table
 from secateur.cli.transfer import transferring
 
 app = typer.Typer(help="Upload and list models.", no_args_is_help=True)
@@ -61,3 +61,15 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
             escape(model["name"]),
         )
     results.print(listing)
+
+
+@app.command("delete")
+def delete_model(
+    context: typer.Context,
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="The model's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Delete a model; refused while a job that has not ended uses it."""
+    with connect(context) as client:
+        client.delete_model(model_id)
+    print_deleted(model_id, as_json=as_json)

@@ -85,3 +85,11 @@ def age_text(moment: str) -> str:
 def percent_text(share: float | None) -> str:
     """A share as a percentage."""
     return "–" if share is None else f"{share:.1%}"
+
+
+def print_deleted(id_: str, *, as_json: bool) -> None:
+    """Say that something is gone."""
+    if as_json:
+        print_json({"id": id_, "deleted": True})
+    else:
+        say(f"{id_} is deleted.")

@@ -1,4 +1,4 @@
-"""`secateur cancel`, `pause`, `resume`, `retry`, `pin`, `unpin`, `logs`."""
+"""`secateur cancel`, `pause`, `resume`, `retry`, `pin`, `unpin`, `delete`, `logs`."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from secateur.cli.connection import connect
 from secateur.cli.jobs import JobId
-from secateur.cli.output import AsJson, print_json, results, say
+from secateur.cli.output import AsJson, print_deleted, print_json, results, say
 from secateur.resources import Job
 
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(retry)
     app.command()(pin)
     app.command()(unpin)
+    app.command()(delete)
     app.command()(logs)
 
 
@@ -61,6 +62,13 @@ def unpin(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
         _show_pin(client.unpin(job_id), as_json=as_json)
 
 
+def delete(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Delete a job that has ended, with all it left behind. There is no way back."""
+    with connect(context) as client:
+        client.delete(job_id)
+    print_deleted(job_id, as_json=as_json)
+
+
 def logs(
     context: typer.Context,
     job_id: JobId,
@@ -79,17 +87,14 @@ def logs(
         say(f"No trainer of {job_id} has printed anything yet{'' if attempt is None else f' in attempt {attempt}'}.")
 
 
-def _show(job: Job, *, as_json: bool) -> None:
+def _show(job: Job, *, as_json: bool, state: str | None = None) -> None:
     if as_json:
         print_json(job)
     else:
-        results.print(f"{job['id']} is {job['status']}.", soft_wrap=True)
+        results.print(f"{job['id']} is {state or job['status']}.", soft_wrap=True)
 
 
 def _show_pin(job: Job, *, as_json: bool) -> None:
-    if as_json:
-        print_json(job)
-    else:
-        results.print(f"{job['id']} is {'pinned' if job['pinned'] else 'not pinned'}.", soft_wrap=True)
+    _show(job, as_json=as_json, state="pinned" if job["pinned"] else "not pinned")
     if job["files_expired_at"]:
         say(f"Its files were removed at {job['files_expired_at']}; pinning does not bring them back.")

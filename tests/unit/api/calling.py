@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from store import Database, Dataset, Event, Job, Model, Scope, create_key, ensure_team
 from store.tables import Blob, IdempotencyKey
+from tests.unit.api.uploads import bert_files
 
 STORED = (Blob, Dataset, Model, Job, Event, IdempotencyKey)
 
@@ -37,6 +38,16 @@ class Api:
         return self.call(
             "POST", "/v1/models", data={"name": name}, files=[("files", (path, raw)) for path, raw in files.items()]
         )
+
+    def upload_model_copy(self) -> str:
+        """Upload another small model; returns its URI."""
+        return str(self.upload_model(bert_files(), name="copy").json()["uri"])
+
+    def with_scopes(self, *scopes: str) -> "Api":
+        """The same team, with a key that may do less."""
+        with self.database.write() as session:
+            _, key = create_key(session, self.team, "some", [Scope(scope) for scope in scopes])
+        return Api(self.client, self.database, self.team, key)
 
     def submit(self, spec: Mapping[str, object], **headers: str) -> Response:
         return self.call("POST", "/v1/jobs", json=spec, headers=headers)
