@@ -1,17 +1,14 @@
 """Validators and ranges of RFC 9110: answers that are not sent because the client has them, or only in part."""
 
 import base64
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.problems import RangeNotSatisfiable
+from api.ranges import Multipart, Span, wanted_spans
 from store import Artifact, BlobStore
-
-_RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 
 
 def is_known(request: Request, etag: str, *, if_absent: bool = False) -> bool:
@@ -29,7 +26,7 @@ def not_modified(headers: Mapping[str, str]) -> Response:
 
 
 def file_response(request: Request, blobs: BlobStore, artifact: Artifact) -> Response:
-    """A file, streamed: whole, one range of it, its headers alone (HEAD), or nothing where the client has it.
+    """A file, streamed: whole, ranges of it, its headers alone (HEAD), or nothing where the client has it.
 
     Raises:
         RangeNotSatisfiable: The range asks for no byte of the file.
@@ -45,37 +42,30 @@ def file_response(request: Request, blobs: BlobStore, artifact: Artifact) -> Res
     }
     if is_known(request, etag):
         return not_modified(headers)
-    part = _wanted_range(request, etag, artifact.size)
-    start, end = part or (0, artifact.size)
-    headers["Content-Length"] = str(end - start)
-    if part:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size}"
-    status = 206 if part else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=artifact.media_type)
-    content: Iterator[bytes] = blobs.read(artifact.blob_id, start, end)
-    return StreamingResponse(content, status_code=status, headers=headers, media_type=artifact.media_type)
-
-
-def _wanted_range(request: Request, etag: str, size: int) -> tuple[int, int] | None:
-    """The one range asked for as (start, end), end exclusive; None for the whole file.
-
-    What we do not do (several ranges, other units) is answered with the whole file, as RFC 9110, 14.2 allows.
-    """
-    found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
-    if found is None or request.headers.get("if-range", etag) != etag:
-        return None
-    first, last = found.groups()
-    if not first and not last:
-        return None
-    if first:
-        start, end = int(first), min(int(last) + 1 if last else size, size)
-        if last and int(last) < int(first):
-            return None
+    spans = _wanted(request, etag, artifact.size)
+    media_type, several = artifact.media_type, None
+    if spans is None:
+        span = Span(0, artifact.size)
+        headers["Content-Length"] = str(artifact.size)
+    elif len(spans) == 1:
+        [span] = spans
+        headers["Content-Range"] = span.of(artifact.size)
+        headers["Content-Length"] = str(span.end - span.start)
     else:
-        start, end = max(size - int(last), 0), size
-    if start >= end:
-        raise RangeNotSatisfiable(
-            f"The file has {size} bytes; ask for a range inside it.", headers={"Content-Range": f"bytes */{size}"}
-        )
-    return start, end
+        several = Multipart(spans, artifact.size, media_type)
+        media_type = several.media_type
+        headers["Content-Length"] = str(several.length)
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=media_type)
+    if several:
+        content = several.body(lambda start, end: blobs.read(artifact.blob_id, start, end))
+    else:
+        content = blobs.read(artifact.blob_id, span.start, span.end)
+    return StreamingResponse(content, status_code=206 if spans else 200, headers=headers, media_type=media_type)
+
+
+def _wanted(request: Request, etag: str, size: int) -> list[Span] | None:
+    """The parts asked for; None for the whole file. Only GET has parts, and only of the version that If-Range names."""
+    if request.method != "GET" or request.headers.get("if-range", etag) != etag:
+        return None
+    return wanted_spans(request.headers.get("range", ""), size)

@@ -1,7 +1,10 @@
 """What a finished job left: figures, masks and files, also in part and only when they are new."""
 
 import base64
+import email
+import email.policy
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,15 +141,49 @@ def test_a_range_outside_the_file_is_a_416(api: Api, job: str, asked: str) -> No
     assert answer.headers["content-range"] == "bytes */10240000"
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "rows=0-1", "bytes=-", "bytes=5-2", "nonsense"])
-def test_ranges_that_we_do_not_do_get_the_whole_file(api: Api, job: str, asked: str) -> None:
-    answer = api.call("HEAD", f"{job}/artifacts/{NAME}", headers={"Range": asked})
-    assert (answer.status_code, answer.headers["content-length"]) == (200, "10240000")
+@pytest.mark.parametrize(
+    ("asked", "spans"),
+    [
+        ("bytes=0-1,5-6", [(0, 2), (5, 7)]),
+        ("bytes=-3, 4194300-4194310 ,0-0", [(0, 1), (4194300, 4194311), (10239997, 10240000)]),  # ascending
+        ("bytes=0-1,99999999-", [(0, 2)]),  # what lies outside is left out
+        ("bytes=0-9,5-20,21-30", [(0, 31)]),  # what overlaps or touches is one
+        ("bytes=0-1,,7-8,", [(0, 2), (7, 9)]),  # lists may have empty elements
+    ],
+)
+def test_several_ranges_are_parts_of_one_answer(api: Api, job: str, asked: str, spans: list[tuple[int, int]]) -> None:
+    answer = api.get(f"{job}/artifacts/{NAME}", headers={"Range": asked})
+    assert answer.status_code == 206
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert "repr-digest" in answer.headers
+    if len(spans) == 1:
+        [(start, end)] = spans
+        assert (answer.content, "multipart" in answer.headers["content-type"]) == (CONTENT[start:end], False)
+        return
+    raw = b"Content-Type: " + answer.headers["content-type"].encode() + b"\r\n\r\n" + answer.content
+    parts: Any = email.message_from_bytes(raw, policy=email.policy.HTTP).get_payload()
+    assert [(part["Content-Range"], part["Content-Type"]) for part in parts] == [
+        (f"bytes {start}-{end - 1}/{len(CONTENT)}", "application/octet-stream") for start, end in spans
+    ]
+    assert [part.get_payload(decode=True) for part in parts] == [CONTENT[start:end] for start, end in spans]
 
 
-def test_a_range_of_another_version_gets_the_whole_file(api: Api, job: str) -> None:
-    headers = {"Range": "bytes=0-1", "If-Range": '"other"'}
-    assert api.call("HEAD", f"{job}/artifacts/{NAME}", headers=headers).status_code == 200
+@pytest.mark.parametrize(
+    "asked",
+    ["rows=0-1", "bytes=-", "bytes=5-2", "nonsense", "bytes=", "bytes=0-1,x", "bytes=" + "0-0," * 33, "bytes=0-1;2-3"],
+)
+def test_ranges_that_are_none_get_the_whole_file(api: Api, job: str, asked: str) -> None:
+    answer = api.get(f"{job}/artifacts/report.json", headers={"Range": asked})
+    assert (answer.status_code, "content-range" in answer.headers) == (200, False)
+
+
+def test_only_a_get_of_this_version_has_parts(api: Api, job: str) -> None:
+    path, one = f"{job}/artifacts/{NAME}", {"Range": "bytes=0-1"}
+    etag = api.get(path, headers=one).headers["etag"]
+    assert api.call("HEAD", path, headers=one).headers["content-length"] == "10240000"
+    assert api.get(path, headers={**one, "If-Range": etag}).status_code == 206
+    for other in ('"other"', f"W/{etag}", "Wed, 21 Oct 2026 07:28:00 GMT"):
+        assert api.get(path, headers={**one, "If-Range": other}).status_code == 200
 
 
 def test_results_of_another_team_are_not_found(api: Api, job: str) -> None:
