@@ -4,12 +4,14 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.archive import Archive
 from api.auth import Reader
 from api.bodies import Words, is_storable
-from api.conditional import file_response
+from api.conditional import file_response, is_known, not_modified
 from api.dependencies import Here
 from api.documentation import problems_of
 from api.ids import JobId
@@ -137,6 +139,34 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
                 for file in list_artifacts(session, caller.team_id, job_id)
             ]
         )
+
+
+@router.head("/{job_id}/archive", include_in_schema=False)
+@router.get(
+    "/{job_id}/archive",
+    responses={200: {"content": {"application/x-tar": {}}}, **problems_of(404, 410)},
+    response_class=Response,
+    summary="Download all files",
+)
+def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Response:
+    """Stream all files of the job as one tar archive; `If-None-Match` answers 304."""
+    with here.database.read() as session:
+        files = list_artifacts(session, caller.team_id, job_id)
+        if not files:  # 410 where they are gone, 404 where they have not come yet
+            get_artifact(session, caller.team_id, job_id, "model/config.json")
+    found = Archive(job_id, files)
+    headers = {
+        "ETag": found.etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Disposition": f'attachment; filename="{job_id}.tar"',
+        "Content-Length": str(found.length),
+    }
+    if is_known(request, found.etag):
+        del headers["Content-Length"]
+        return not_modified(headers)
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="application/x-tar")
+    return StreamingResponse(found.body(here.blobs), headers=headers, media_type="application/x-tar")
 
 
 @router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)

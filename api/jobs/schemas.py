@@ -38,6 +38,7 @@ class UrlsView(BaseModel):
     attempts: str
     logs: str
     artifacts: str
+    archive: str
     cancel: str
     pause: str
     resume: str
@@ -118,6 +119,7 @@ def job_view(job: Job, place: Place | None = None) -> JobView:
             attempts=f"{url}/attempts",
             logs=f"{url}/logs",
             artifacts=f"{url}/artifacts",
+            archive=f"{url}/archive",
             cancel=f"{url}/cancel",
             pause=f"{url}/pause",
             resume=f"{url}/resume",

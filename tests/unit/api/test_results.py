@@ -4,6 +4,8 @@ import base64
 import email
 import email.policy
 import hashlib
+import io
+import tarfile
 from typing import Any
 
 import numpy as np
@@ -192,3 +194,31 @@ def test_results_of_another_team_are_not_found(api: Api, job: str) -> None:
         assert other.get(job + path).status_code == 404, path
     assert other.call("POST", f"{job}/cancel").status_code == 404
     assert other.get("/v1/jobs").json()["data"] == []
+
+
+def test_all_files_come_as_one_archive(api: Api, job: str) -> None:
+    answer = api.get(f"{job}/archive")
+    name = job.rpartition("/")[2]
+    assert answer.status_code == 200
+    assert answer.headers["content-length"] == str(len(answer.content))
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}.tar"'
+    listed = api.get(f"{job}/artifacts").json()["data"]
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        found = {entry.name: archive.extractfile(entry) for entry in archive}
+        for file in listed:
+            opened = found.pop(f"{name}/{file['name']}")
+            assert opened is not None
+            assert hashlib.sha256(opened.read()).hexdigest() == file["sha256"]
+    assert found == {}
+    head = api.call("HEAD", f"{job}/archive")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(answer.content))
+    assert api.get(f"{job}/archive", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert api.as_other_team().get(f"{job}/archive").status_code == 404
+
+
+def test_a_job_without_files_has_no_archive(api: Api, model: str, dataset: str) -> None:
+    spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+    path = api.submit(spec).headers["location"]
+    assert api.get(f"{path}/archive").status_code == 404
+    api.call("POST", f"{path}/cancel")
