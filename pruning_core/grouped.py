@@ -48,6 +48,9 @@ def select_in_rows(
 ) -> None:
     """Top share within each output row of each matrix (Wanda's comparison group).
 
+    Each matrix has its share first, none ends empty while there is a weight for each. Its rows keep equally many; what
+    does not divide goes to the rows whose next weight is the largest.
+
     Args:
         values: [n] importance.
         matrices: how each slice is shaped.
@@ -55,16 +58,17 @@ def select_in_rows(
         density: kept share.
         out: [n] bool, overwritten.
     """
-    shapes = [m.parameter.shape[::-1] if m.transposed else m.parameter.shape for m in matrices]
-    counts = kept_counts_local([inputs for outputs, inputs in shapes for _ in range(outputs)], density)
-    first = 0
-    for matrix, where, (outputs, inputs) in zip(matrices, slices, shapes, strict=True):
-        keep = torch.tensor(counts[first : first + outputs]).to(values.device, non_blocking=True)
-        first += outputs
+    counts = kept_counts_local([where.stop - where.start for where in slices], density)
+    for matrix, where, count in zip(matrices, slices, counts, strict=True):
+        outputs, inputs = matrix.shape
         stored = values[where].view(matrix.parameter.shape)
         keys = ranking_keys((stored.T if matrix.transposed else stored).reshape(-1)).view(outputs, inputs)
-        ranks = keys.argsort(dim=1, descending=True).argsort(dim=1)
-        chosen = ranks < keep.unsqueeze(1)
+        ranked = keys.sort(dim=1, descending=True)
+        each, spare = divmod(count, outputs)
+        keep = torch.full((outputs,), each, device=values.device)
+        if spare:
+            keep.scatter_(0, torch.topk(ranked.values[:, each], spare).indices, each + 1)
+        chosen = ranked.indices.argsort(dim=1) < keep.unsqueeze(1)
         out[where] = (chosen.T if matrix.transposed else chosen).reshape(-1)
 
 

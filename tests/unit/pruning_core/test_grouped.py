@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning_core.grouped import select_in_rows, select_two_of_four
 from pruning_core.prunable import Matrix
+from pruning_core.selection import kept_counts_local
 from tests.unit.pruning_core.test_selection import slices_of
 
 FEW = st.sampled_from([0.0, -0.0, 1.0, 2.0, -1.0, 1e-30])
@@ -52,13 +53,56 @@ def test_every_output_row_keeps_its_largest_and_its_share(
     mask = torch.zeros(total, dtype=torch.bool)
     select_in_rows(values, matrices, slices_of(sizes(matrices)), density, mask)
     assert int(mask.sum()) == max(1, round(total * density))
-    # Long rows may pay for those whose share is less than one weight.
-    tiny = sum(outputs for outputs, inputs in shapes if inputs * density < 1)
+    # Large matrices may pay for those whose share is less than one weight.
+    tiny = sum(size * density < 1 for size in sizes(matrices))
     for map_of_values, map_of_mask in zip(maps_in(values, matrices), maps_in(mask, matrices), strict=True):
         for row, kept in zip(map_of_values, map_of_mask, strict=True):
             count = int(kept.sum())
             assert -tiny - 1 - 1e-6 < count - len(row) * density < 1 + 1e-6 or total * density < 1
             assert sorted(row[kept].tolist()) == sorted(row.tolist())[len(row) - count :]
+
+
+@given(
+    shapes=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), min_size=1, max_size=8),
+    transposed=st.booleans(),
+    density=st.floats(0.01, 0.99),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=300, deadline=None)
+def test_every_matrix_has_its_share_whatever_its_rows_are(
+    shapes: list[tuple[int, int]], transposed: bool, density: float, seed: int
+) -> None:
+    matrices = matrices_of(shapes, transposed)
+    values = torch.rand(sum(sizes(matrices)), generator=torch.Generator().manual_seed(seed))
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    select_in_rows(values, matrices, slices_of(sizes(matrices)), density, mask)
+    kept = [int(one.sum()) for one in maps_in(mask, matrices)]
+    assert kept == kept_counts_local(sizes(matrices), density)
+    for map_of_values, map_of_mask in zip(maps_in(values, matrices), maps_in(mask, matrices), strict=True):
+        rows = map_of_mask.sum(dim=1)
+        assert int(rows.max() - rows.min()) <= 1
+        if int(rows.max()) == 1:  # the rows that keep the matrix's few weights are those with the best ones
+            best = map_of_values.max(dim=1).values
+            assert min(best[rows == 1].tolist()) >= max(best[rows == 0].tolist(), default=0.0)
+
+
+def test_at_an_extreme_sparsity_no_matrix_ends_empty() -> None:
+    """Six layers of hidden size 192 at 0.998: fewer weights than rows, and the spare ones went to the first layers."""
+    matrices = matrices_of([(192, 192)] * 4 * 6 + [(768, 192), (192, 768)] * 6, transposed=False)
+    values = torch.rand(sum(sizes(matrices)), generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    select_in_rows(values, matrices, slices_of(sizes(matrices)), 0.002, mask)
+    assert int(mask.sum()) == round(0.002 * len(values))
+    for one in maps_in(mask, matrices):
+        assert abs(int(one.sum()) - 0.002 * one.numel()) < 1
+
+
+def test_tied_rows_share_the_spare_weights_all_over_the_matrix() -> None:
+    matrices = matrices_of([(256, 64)], transposed=False)
+    mask = torch.zeros(256 * 64, dtype=torch.bool)
+    select_in_rows(torch.ones(256 * 64), matrices, [slice(0, 256 * 64)], 64 / (256 * 64), mask)
+    rows = mask.view(256, 64).any(dim=1).view(4, 64).sum(dim=1)
+    assert rows.min() >= 8
 
 
 @given(
