@@ -13,34 +13,48 @@ from pruning_core.units import Units
 def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) -> Tensor:
     """The units to keep: the highest ranks, until the kept weights are as near to the target as whole units allow.
 
-    The best of each protected family stays, also where the target has not room for that many.
+    The best of each protected family stays, and of every family in local scope, also where the target has not room for
+    that many.
 
     Args:
         ranks: [units] what units are ranked by.
         units: their sizes and families.
         density: kept share of the weights.
-        local: fill each family's share on its own.
+        local: fill each family's share on its own: each ends within one unit of it, and the whole within half a unit.
 
     Returns:
         [units] bool.
     """
-    groups = [torch.arange(len(units), device=ranks.device)]
+    firsts = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
+    order = torch.arange(len(units), device=ranks.device)
     if local:
-        groups = units.families
-    protected = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
-    if units.protected:
+        families = [family[ranking_keys(ranks[family]).argsort(descending=True)] for family in units.families]
+        for family in families:
+            firsts.scatter_(0, family[:1], True)
+        order = torch.cat(families)
+        ranks = torch.cat([_lacking(units.sizes[family], density) for family in families])
+    elif units.protected:
         for family in units.families:
-            protected.scatter_(0, family.gather(0, ranks[family].argmax().unsqueeze(0)), True)
-        ranks = ranks.masked_fill(protected, torch.inf)
+            firsts.scatter_(0, family[ranking_keys(ranks[family]).argmax().unsqueeze(0)], True)
+    ranks = ranks.masked_fill(firsts[order], torch.inf)
+    order = order[ranking_keys(ranks).argsort(descending=True)]
+    sizes = units.sizes[order].double()
+    # A unit stays if with it the count is nearer to the target than without.
+    stays = sizes.cumsum(0) - sizes / 2 < sizes.sum() * density
     kept = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
-    for group in groups:
-        order = group[ranking_keys(ranks[group]).argsort(descending=True)]
-        sizes = units.sizes[order].double()
-        # A unit stays if with it the count is nearer to the target than without.
-        stays = sizes.cumsum(0) - sizes / 2 < sizes.sum() * density
-        kept.scatter_(0, order, stays)
-        kept.scatter_(0, order[:1], True)
-    return kept | protected
+    kept.scatter_(0, order, stays)
+    kept.scatter_(0, order[:1], True)
+    return kept | firsts
+
+
+def _lacking(sizes: Tensor, density: float) -> Tensor:
+    """What a family still lacks of its share when each unit's turn comes, in units: [units], best first, as `sizes`.
+
+    Ranked by it, the units of all families are Hamilton's method: whole units first, then the largest remainders. Each
+    family rounded by itself would err the same way wherever families are of one size, and the errors would add up.
+    """
+    sizes = sizes.double()
+    return (sizes.sum() * density - (sizes.cumsum(0) - sizes)) / sizes.max()
 
 
 def select_in_rows(
