@@ -153,7 +153,8 @@ def kept_counts_local(sizes: Sequence[int], density: float) -> list[int]:
 def select_global(values: Tensor, slices: Sequence[slice], keep: int, out: Tensor) -> None:
     """Top-`keep` over all matrices together; no matrix ends empty while there are at least as many weights to keep.
 
-    An all-zero matrix cuts the signal. Every matrix's best weight goes first; the rest compete for what is left.
+    An all-zero matrix cuts the signal. Every matrix's best weight goes first; the rest compete for what is left. Fewer
+    weights than matrices are the largest of all: the best of a matrix that has been emptied already is a zero.
 
     Args:
         values: [n] importance of all prunable weights.
@@ -161,6 +162,9 @@ def select_global(values: Tensor, slices: Sequence[slice], keep: int, out: Tenso
         keep: how many to keep in all.
         out: [n] bool, overwritten.
     """
+    if keep < len(slices):
+        select_top(values, keep, out)
+        return
     if values.device.type == "cpu":
         select_top(values, keep, out)
         chosen = out.numpy()

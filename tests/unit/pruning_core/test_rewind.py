@@ -1,12 +1,16 @@
 """Iterative magnitude pruning with rewinding: what is remembered, what goes, what comes back."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pruning_core.methods.rewind import Rewind, RewindParameters
 from pruning_core.schedule import Schedule
+from tests.tiny import save_tiny_model
+from tests.unit.pruning_core.runs import PRUNABLE, short_run, short_spec
 from tests.unit.pruning_core.toys import TwoLayers, batch, initial_weights, masked
 
 
@@ -65,6 +69,14 @@ def test_after_each_round_kept_weights_are_the_remembered_ones_and_the_others_ze
         assert int(after.sum()) < int(before.sum())
     assert int(story.masks[-1].sum()) == 14
     assert not bool(story.weights.weight[~story.weights.mask].any()), "what has gone stays gone"
+
+
+def test_what_has_gone_stays_gone_where_fewer_weights_than_matrices_are_kept(tmp_path: Path) -> None:
+    """The best of an emptied matrix is a zero, and no better than the weights that are left."""
+    short_run(save_tiny_model(tmp_path / "pretrained"), tmp_path, short_spec("rewind", target_sparsity=0.9999))
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    prunable = [tensor for name, tensor in weights.items() if ".encoder." in name and tensor.dim() == 2]
+    assert sum(int(tensor.count_nonzero()) for tensor in prunable) == round(0.0001 * PRUNABLE)
 
 
 def test_each_part_has_a_learning_rate_cycle_of_its_own() -> None:
