@@ -201,6 +201,20 @@ def prunable_matrices(
     return {name: found[name] for name in matching(found, pattern)}
 
 
+def missing_outputs(model_type: str, names: Iterable[str]) -> list[str]:
+    """The attention's output projections that a choice of matrices leaves out in blocks that it reaches into.
+
+    Args:
+        model_type: as in config.json, one of `ARCHITECTURES`.
+        names: the chosen modules, relative to the base model.
+    """
+    architecture = ARCHITECTURES[model_type]
+    chosen: dict[str, set[str]] = {}
+    for block, below in filter(None, map(architecture.place, names)):
+        chosen.setdefault(block, set()).add(below)
+    return [f"{block}.{architecture.output}" for block, parts in chosen.items() if architecture.output not in parts]
+
+
 def compile_pattern(pattern: str) -> re2._Regexp:
     """Compile a stranger's regular expression.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from pruning_core.architectures import missing_outputs
 from pruning_core.budgets import select_with_budgets
 from pruning_core.granularity import kind_of
 from pruning_core.grouped import select_in_rows, select_two_of_four, select_units
@@ -36,7 +37,7 @@ class Pruner:
             schedule: the run's.
 
         Raises:
-            NothingToPrune: no matrix, or no unit, is there to prune.
+            NothingToPrune: no matrix, or no unit, is there to prune, or the method cannot rank by those that are.
         """
         self.schedule = schedule
         self.density = self._selected_at = 1.0
@@ -47,6 +48,8 @@ class Pruner:
         self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights)
         if self._kind not in ("element", "2:4"):
             self.weights.units = Units(spec.granularity, self.weights)
+        if method.reads_outputs:
+            _require_outputs(model, matrices, spec)
         method.start(self.weights, schedule)
 
     def begin(self) -> None:
@@ -138,6 +141,16 @@ class Pruner:
             select_local(values, weights.slices, density, out=mask)
         else:
             select_global(values, weights.slices, kept_count(len(weights), density), out=mask)
+
+
+def _require_outputs(model: PreTrainedModel, matrices: list[Matrix], spec: PruningSpec) -> None:
+    """Refuse matrices without what ranks their heads: all would rank alike, and go by lot."""
+    missing = missing_outputs(model.config.model_type, [matrix.name for matrix in matrices])
+    if missing:
+        raise NothingToPrune(
+            f"pruning.modules {spec.pruning.modules!r} leaves out {missing[0]!r}, by which method {spec.method!r} ranks "
+            "that layer's heads. Let it select each attention's output projection, too."
+        )
 
 
 def _matrices(model: PreTrainedModel, pattern: str | None, kind: str) -> list[Matrix]:

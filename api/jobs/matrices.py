@@ -7,8 +7,9 @@ from math import ceil, prod
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
-from pruning_core.architectures import ARCHITECTURES, prunable_matrices
+from pruning_core.architectures import ARCHITECTURES, missing_outputs, prunable_matrices
 from pruning_core.granularity import Block, kind_of
+from pruning_core.methods import METHODS
 from store import Model
 
 #: What families call the number of attention heads.
@@ -101,6 +102,13 @@ def _heads(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) ->
                 "matrices of the attention only.",
             )
             return []
+    if METHODS[spec.method].reads_outputs and (missing := missing_outputs(model.model_type, matrices)):
+        findings.wrong(
+            ("pruning", "modules"),
+            f"pruning.modules leaves out {missing[0]!r}, by which method {spec.method!r} ranks that layer's heads. Let "
+            "it select each attention's output projection, too.",
+        )
+        return []
     count = next((value for name in _HEADS if isinstance(value := model.config.get(name), int)), 1)
     return [_Family(size // count, size) for size in weights.values()]
 

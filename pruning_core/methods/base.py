@@ -56,6 +56,8 @@ class Method(ABC):
     follows_schedule: ClassVar[bool] = True
     #: Whether it can prune without a single training step.
     works_untrained: ClassVar[bool] = False
+    #: Whether importance is read from each attention's output projection, which must then be among the matrices.
+    reads_outputs: ClassVar[bool] = False
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.
     calibrates: ClassVar[bool] = False
 

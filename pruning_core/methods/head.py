@@ -26,6 +26,7 @@ class HeadImportance(Method):
     source: ClassVar[str] = "Michel, Levy & Neubig 2019 (arXiv 1905.10650)"
     order: ClassVar[int] = 1
     granularities: ClassVar[tuple[str, ...]] = ("head",)
+    reads_outputs: ClassVar[bool] = True
 
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Take a sum for each head."""

@@ -62,6 +62,16 @@ def test_heads_are_in_the_attention_only(api: Api, spec: dict[str, Any]) -> None
     assert api.submit({**spec, "target_sparsity": 0.5, "pruning": attention}).status_code == 202
 
 
+def test_heads_cannot_be_ranked_without_the_projections_that_rank_them(api: Api, spec: dict[str, Any]) -> None:
+    spec = {**spec, "method": "head", "target_sparsity": 0.5}
+    answer = api.submit({**spec, "pruning": {"modules": r"attention\.self|layer\.0\.attention\.output"}})
+    said = detail(answer, "/pruning/modules")
+    assert "leaves out 'encoder.layer.1.attention.output.dense', by which method 'head' ranks" in said
+    assert api.submit({**spec, "pruning": {"modules": r"layer\.1\.attention"}}).status_code == 202
+    by_weights = {"granularity": "head", "modules": r"attention\.self"}
+    assert api.submit({**spec, "method": "magnitude", "pruning": by_weights}).status_code == 202
+
+
 def test_a_method_s_own_granularity_is_filled_in(api: Api, spec: dict[str, Any]) -> None:
     job = api.submit({**spec, "method": "layerdrop", "target_sparsity": 0.5}).json()
     assert job["spec"]["pruning"]["granularity"] == "layer"

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pruning_core.prunable import base_model, prunable_matrices
+from pruning_core.prunable import NothingToPrune, base_model, prunable_matrices
 from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
 from tests.families import built
@@ -95,3 +95,19 @@ def test_before_the_first_gradient_heads_are_ranked_by_their_weights_magnitude()
     pruner.begin()
     kept = pruner.weights.units.sum(pruner.weights.mask.float()) > 0
     assert set(kept.nonzero().flatten().tolist()) == set(means.argsort(descending=True)[:4].tolist())
+
+
+@pytest.mark.parametrize(
+    ("model_type", "pattern", "missing"),
+    [
+        ("bert", "query|key|value", r"encoder\.layer\.0\.attention\.output\.dense"),
+        ("bert", r"attention\.self|layer\.0\.attention", r"encoder\.layer\.1\.attention\.output\.dense"),
+        ("gpt2", "c_attn", r"h\.0\.attn\.c_proj"),
+    ],
+)
+def test_a_layer_without_the_projection_that_ranks_its_heads_is_refused(
+    model_type: str, pattern: str, missing: str
+) -> None:
+    """Its heads would all rank zero, and go by a hash of their number."""
+    with pytest.raises(NothingToPrune, match=f"leaves out '{missing}', by which method 'head' ranks"):
+        Pruner(built(lambda: tiny_model(model_type)), short_spec("head", pruning={"modules": pattern}), SCHEDULE)
