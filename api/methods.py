@@ -23,7 +23,9 @@ class MethodView(BaseModel):
     learns_scores: bool = Field(description="Whether it trains a score per weight.")
     scopes: list[str] = Field(description="Values of `pruning.scope` that go with it, its default first.")
     granularities: list[str] = Field(description="Values of `pruning.granularity` that go with it, its default first.")
-    schedule_shapes: list[str] = Field(description="Values of `pruning.schedule.shape` that go with it.")
+    schedule_shapes: list[str] = Field(
+        description="Values of `pruning.schedule.shape` that go with it, its default first (untrained: `one_shot`)."
+    )
     works_untrained: bool = Field(description="Whether it can prune with `training.epochs` 0.")
     parameters: dict[str, object] = Field(description="JSON Schema of each of `pruning.params`.")
 

@@ -35,13 +35,13 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
             f"pruning.granularity {str(spec.granularity)!r} does not go with method {spec.method!r}. "
             f"Use {_either(method.granularities)}."
         )
-    if pruning.schedule.shape not in method.shapes:
+    if pruning.schedule.shape not in (None, *method.shapes):
         yield (
             f"pruning.schedule.shape {pruning.schedule.shape!r} does not go with method {spec.method!r}. "
             f"Use {_either(method.shapes)}."
         )
     # Compared with the defaults, not asked whether they were named: a resolved spec names everything.
-    usual = type(pruning.schedule)()
+    usual = type(pruning.schedule)(shape=pruning.schedule.shape)
     if not method.follows_schedule and pruning.schedule != usual:
         yield (
             f"pruning.schedule does not apply: method {spec.method!r} has a schedule of its own. Leave it out, or set "
@@ -70,14 +70,19 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
 def _untrained(spec: PruningSpec) -> Iterator[str]:
     """Conflicts of a job without a training step."""
     method = METHODS[spec.method]
-    field = "training.epochs" if spec.training.max_steps is None else "training.max_steps"
+    zero = "training.epochs 0" if spec.training.max_steps is None else "training.max_steps 0"
+    if spec.training.max_steps is None and spec.training.epochs is None:
+        zero += f" (the default of method {spec.method!r})"
     if not method.works_untrained:
         able = [name for name, other in METHODS.items() if other.works_untrained]
-        yield f"{field} 0 trains nothing, and method {spec.method!r} learns by training. Use {_either(able)}, or train."
-    elif spec.pruning.schedule.shape != "one_shot":
-        yield f"pruning.schedule.shape must be 'one_shot' where {field} is 0: without steps there is nothing gradual."
+        yield f"{zero} trains nothing, and method {spec.method!r} learns by training. Use {_either(able)}, or train."
+    elif spec.shape != "one_shot":
+        yield (
+            f"pruning.schedule.shape must be 'one_shot' with {zero}: without steps there is nothing gradual. "
+            "Leave it out."
+        )
     if spec.distillation is not None:
-        yield f"{field} 0 trains nothing, so there is nothing to distil: leave out distillation, or train."
+        yield f"{zero} trains nothing, so there is nothing to distil: leave out distillation, or train."
 
 
 def _reason(scope: str) -> str:

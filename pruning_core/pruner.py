@@ -148,8 +148,8 @@ def _require_outputs(model: PreTrainedModel, matrices: list[Matrix], spec: Pruni
     missing = missing_outputs(model.config.model_type, [matrix.name for matrix in matrices])
     if missing:
         raise NothingToPrune(
-            f"pruning.modules {spec.pruning.modules!r} leaves out {missing[0]!r}, by which method {spec.method!r} ranks "
-            "that layer's heads. Let it select each attention's output projection, too."
+            f"pruning.modules {spec.pruning.modules!r} leaves out {missing[0]!r}, by which method {spec.method!r} "
+            "ranks that layer's heads. Let it select each attention's output projection, too."
         )
 
 

@@ -21,7 +21,11 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 class ScheduleSpec(Part):
     """When pruning happens, in shares of the run's own optimizer steps."""
 
-    shape: Shape = Field(default="cubic", description="`cubic` (Zhu & Gupta), `linear`, or `one_shot`.")
+    shape: Shape | None = Field(
+        default=None,
+        description="`cubic` (Zhu & Gupta), `linear`, or `one_shot`. Default: `cubic`, but `one_shot` for `wanda` and "
+        "where nothing is trained.",
+    )
     warmup: Share = Field(default=0.1, description="Share of the steps before the first weight is removed.")
     cooldown: Share | None = Field(
         default=None, description="Share of the steps trained at the final density; default by the number of steps."
@@ -68,8 +72,11 @@ class Pruning(Part):
 class Training(Part):
     """How the model is fine-tuned while it is pruned. None means a default that suits the method."""
 
-    epochs: float = Field(
-        default=6.0, ge=0.0, le=1000.0, description="Passes over the training split; 0 prunes without training."
+    epochs: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1000.0,
+        description="Passes over the training split; 0 prunes without training. Default: 6, but 0 for `wanda`.",
     )
     max_steps: int | None = Field(
         default=None, ge=0, le=10_000_000, description="Optimizer steps; replaces epochs when given."

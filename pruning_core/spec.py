@@ -10,7 +10,7 @@ from pruning_core.combinations import conflict
 from pruning_core.defaults import default_cooldown, default_dense_learning_rate, default_learning_rate
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
-from pruning_core.schedule import Schedule, ScheduleError
+from pruning_core.schedule import Schedule, ScheduleError, Shape
 from pruning_core.settings import Distillation, Pruning, ScheduleSpec, Scope, Training
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
@@ -76,9 +76,20 @@ class PruningSpec(Part):
         return self.pruning.scope or cast(Scope, METHODS[self.method].scopes[0])
 
     @property
+    def shape(self) -> Shape:
+        """How density falls; where the spec names nothing, the method's default, or one cut if nothing is trained."""
+        return self.pruning.schedule.shape or (METHODS[self.method].shapes[0] if self.trains else "one_shot")
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training split, the method's default where the spec names none."""
+        named = self.training.epochs
+        return METHODS[self.method].epochs if named is None else named
+
+    @property
     def trains(self) -> bool:
         """Whether the run has any optimizer step."""
-        return self.training.epochs > 0 if self.training.max_steps is None else self.training.max_steps > 0
+        return self.epochs > 0 if self.training.max_steps is None else self.training.max_steps > 0
 
     def resolved(self, train_rows: int, width: int) -> Self:
         """The same run with every default written out, so that a record of it stays true when defaults change.
@@ -90,14 +101,14 @@ class PruningSpec(Part):
         steps = self.total_steps(train_rows)
         parameters = self.method_parameters()
         named, method = self.training.learning_rate, METHODS[self.method]
-        rates = {"learning_rate": named or default_learning_rate(steps, width)}
+        settled = {"epochs": self.epochs, "learning_rate": named or default_learning_rate(steps, width)}
         if self.training.dense_baseline and self.training.dense_learning_rate is None:
-            rates["dense_learning_rate"] = named or default_dense_learning_rate(width)
+            settled["dense_learning_rate"] = named or default_dense_learning_rate(width)
         if method.learns_scores and self.training.score_learning_rate is None:
-            rates["score_learning_rate"] = method(parameters).default_score_learning_rate(steps)
+            settled["score_learning_rate"] = method(parameters).default_score_learning_rate(steps)
         return self.model_copy(
             update={
-                "training": self.training.model_copy(update=rates),
+                "training": self.training.model_copy(update=settled),
                 "pruning": self.pruning.model_copy(
                     update={
                         "schedule": self._schedule_of(steps),
@@ -113,7 +124,7 @@ class PruningSpec(Part):
         """The schedule with its default written out, where the method follows it."""
         if not METHODS[self.method].follows_schedule:
             return self.pruning.schedule
-        return self.pruning.schedule.model_copy(update={"cooldown": self.cooldown(total_steps)})
+        return self.pruning.schedule.model_copy(update={"shape": self.shape, "cooldown": self.cooldown(total_steps)})
 
     @property
     def final_density(self) -> float:
@@ -129,7 +140,7 @@ class PruningSpec(Part):
         batches = math.ceil(train_rows / self.training.batch_size)
         per_epoch = max(1, math.ceil(batches / self.training.gradient_accumulation))
         # 100 × 1.1 is 110 steps, and 110.00000000000001 in binary.
-        return max(1, math.ceil(round(per_epoch * self.training.epochs, 6)))
+        return max(1, math.ceil(round(per_epoch * self.epochs, 6)))
 
     def cooldown(self, total_steps: int) -> float:
         """Share of the steps at the final density, the default where the spec names none."""
@@ -144,7 +155,7 @@ class PruningSpec(Part):
         """
         shares = self.pruning.schedule
         schedule = Schedule.from_shares(
-            shares.shape,
+            self.shape,
             total_steps=self.total_steps(train_rows),
             warmup=shares.warmup,
             cooldown=self.cooldown(self.total_steps(train_rows)),

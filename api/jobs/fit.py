@@ -63,7 +63,7 @@ def check_untrained(spec: JobSpec, task: Task, labels: Sequence[Value], model: M
         findings.wrong(
             ("model",),
             f"The job trains nothing, and the model has no {task.type} head for this dataset: a new one would answer "
-            "at random. Use a model that was fine-tuned for it, or train.",
+            "at random. Use a model that was fine-tuned for it, or train (training.epochs).",
         )
 
 

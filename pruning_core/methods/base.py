@@ -48,7 +48,7 @@ class Method(ABC):
     order: ClassVar[int]
     #: Whether an optimizer trains a score per weight (`training.score_learning_rate`).
     learns_scores: ClassVar[bool] = False
-    #: What it can be combined with, the first of scopes and granularities by default.
+    #: What it can be combined with, the first of each by default.
     scopes: ClassVar[tuple[str, ...]] = ("global", "local")
     granularities: ClassVar[tuple[str, ...]] = KINDS
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear", "one_shot")
@@ -56,6 +56,8 @@ class Method(ABC):
     follows_schedule: ClassVar[bool] = True
     #: Whether it can prune without a single training step.
     works_untrained: ClassVar[bool] = False
+    #: Passes over the training split where the spec does not say.
+    epochs: ClassVar[float] = 6.0
     #: Whether importance is read from each attention's output projection, which must then be among the matrices.
     reads_outputs: ClassVar[bool] = False
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.

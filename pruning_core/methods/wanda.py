@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Wanda(Method):
     """|W_ij| · ‖X_j‖₂, compared within each output row; X_j are the layer's inputs on training rows.
 
-    Sun et al. 2023 (arXiv 2306.11695), section 3. One shot, meant for jobs with `training.epochs` 0; with epochs, the
-    rest of the run trains what is left.
+    Sun et al. 2023 (arXiv 2306.11695), section 3. One shot, and no training unless the spec asks for it: with epochs,
+    the rest of the run trains what is left.
     """
 
     name: ClassVar[str] = "wanda"
@@ -27,6 +27,7 @@ class Wanda(Method):
     granularities: ClassVar[tuple[str, ...]] = ("element", "2:4")
     shapes: ClassVar[tuple[Shape, ...]] = ("one_shot",)
     works_untrained: ClassVar[bool] = True
+    epochs: ClassVar[float] = 0.0
     calibrates: ClassVar[bool] = True
 
     def importance(self, scratch: Tensor) -> Tensor:

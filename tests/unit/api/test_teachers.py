@@ -36,7 +36,6 @@ def spec(model: str, dataset: str) -> dict[str, Any]:
 
 UNTRAINED = {
     "method": "magnitude",
-    "pruning": {"schedule": {"shape": "one_shot"}},
     "training": {"epochs": 0, "dense_baseline": False},
 }
 
@@ -131,6 +130,19 @@ def test_a_job_that_trains_nothing_needs_a_head_that_is_there(api: Api, spec: di
     assert answer.status_code == 202, answer.text
     job = answer.json()
     assert (job["spec"]["total_steps"], job["progress"]["total_steps"]) == (0, 0)
+
+
+def test_wanda_asks_for_nothing_but_a_model_that_is_fine_tuned(api: Api, spec: dict[str, Any]) -> None:
+    spec = {**spec, "method": "wanda", "target_sparsity": 0.5}
+    assert "or train (training.epochs)" in detail(api.submit(spec), "/model")
+    headed = {**spec, "model": uri(api, with_head())}
+    answer = api.submit(headed)
+    assert answer.status_code == 202, answer.text
+    made = answer.json()["spec"]
+    assert (made["total_steps"], made["training"]["epochs"], made["pruning"]["schedule"]["shape"]) == (0, 0, "one_shot")
+    assert api.submit({**headed, "training": {"epochs": 1}}).json()["spec"]["total_steps"] == 13
+    cubic = api.submit({**headed, "pruning": {"schedule": {"shape": "cubic"}}})
+    assert "'cubic' does not go with method 'wanda'" in detail(cubic, "/pruning/schedule/shape")
 
 
 def test_few_rows_are_enough_where_nothing_trains(api: Api, spec: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ SHORT: dict[str, object] = {
 }
 #: What a method needs beside its name, where the defaults do not make a run.
 NEEDS: dict[str, dict[str, object]] = {
-    "wanda": {"pruning": {"schedule": {"shape": "one_shot"}}},
     # a tiny BERT has two layers, and eight heads
     "layerdrop": {"target_sparsity": 0.5},
     "head": {"target_sparsity": 0.5},

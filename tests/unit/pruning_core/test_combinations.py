@@ -31,7 +31,8 @@ REFUSALS: list[tuple[str, Fields, str]] = [
     ("obs", {"pruning": {"granularity": {"block": [4, 4]}}},
      "pruning.granularity 'block 4x4' does not go with method 'obs'"),
     ("head", {"pruning": {"granularity": "element"}}, "pruning.granularity 'element' does not go with method 'head'"),
-    ("wanda", {}, "pruning.schedule.shape 'cubic' does not go with method 'wanda'. Use 'one_shot'"),
+    ("wanda", {"pruning": {"schedule": {"shape": "cubic"}}},
+     "pruning.schedule.shape 'cubic' does not go with method 'wanda'. Use 'one_shot'"),
     ("soft_movement", {"pruning": {"schedule": {"shape": "one_shot"}}},
      "pruning.schedule.shape 'one_shot' does not go with method 'soft_movement'. Use 'cubic' or 'linear'"),
     ("movement", {"pruning": {"granularity": "2:4"}}, "keeps two of every four weights: set target_sparsity to 0.5"),
@@ -50,10 +51,11 @@ REFUSALS: list[tuple[str, Fields, str]] = [
     ("rewind", {"pruning": {"schedule": {"warmup": 0.3}}},
      "pruning.schedule does not apply: method 'rewind' has a schedule of its own"),
     ("rewind", {"training": {"max_steps": 0}}, "training.max_steps 0 trains nothing, and method 'rewind'"),
-    ("magnitude", {"training": {"epochs": 0}}, "shape must be 'one_shot' where training.epochs is 0"),
-    ("magnitude",
-     {"training": {"epochs": 0}, "pruning": {"schedule": {"shape": "one_shot"}}, "distillation": {}},
+    ("magnitude", {"training": {"epochs": 0}, "pruning": {"schedule": {"shape": "cubic"}}},
+     "shape must be 'one_shot' with training.epochs 0: without steps there is nothing gradual. Leave it out"),
+    ("magnitude", {"training": {"epochs": 0}, "distillation": {}}, "training.epochs 0 trains nothing, so there is "
      "nothing to distil"),
+    ("wanda", {"distillation": {}}, r"training.epochs 0 \(the default of method 'wanda'\) trains nothing, so there is"),
 ]  # fmt: skip
 
 
@@ -117,9 +119,8 @@ def pairwise_covering() -> list[PruningSpec]:
 
 
 def title(spec: PruningSpec) -> str:
-    pruning = spec.pruning
-    parts = [spec.method, spec.scope, str(spec.granularity), pruning.schedule.shape]
-    return " ".join(parts + ["frozen"] * pruning.freeze_weights + ["distilled"] * (spec.distillation is not None))
+    parts = [spec.method, spec.scope, str(spec.granularity), spec.shape]
+    return " ".join(parts + ["frozen"] * spec.pruning.freeze_weights + ["distilled"] * (spec.distillation is not None))
 
 
 COVERING = pairwise_covering()

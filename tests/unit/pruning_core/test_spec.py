@@ -48,6 +48,7 @@ def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
     assert plain.training.learning_rate == default_learning_rate(6 * 188, 384)
     assert plain.training.score_learning_rate is not None
     assert (plain.pruning.scope, plain.pruning.granularity) == ("global", "element")
+    assert (plain.pruning.schedule.shape, plain.training.epochs) == ("cubic", 6.0)
     assert plain.pruning.params == {"score_init": "magnitude"}
     paper = {"pruning": {"params": {"score_init": "zeros"}}, "training": {"learning_rate": 3e-5}}
     given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved(6000, 384)
@@ -135,12 +136,34 @@ def test_steps_are_counted_per_optimizer_step(training: dict[str, float], rows: 
 
 @pytest.mark.parametrize("training", [{"epochs": 0}, {"max_steps": 0}])
 def test_a_run_without_training_has_no_steps(training: dict[str, float]) -> None:
-    one_shot = {"schedule": {"shape": "one_shot"}}
-    spec = PruningSpec.model_validate(
-        {"method": "magnitude", "target_sparsity": 0.9, "pruning": one_shot, "training": training}
-    )
-    assert (spec.total_steps(6000), spec.trains) == (0, False)
+    spec = PruningSpec.model_validate({"method": "magnitude", "target_sparsity": 0.9, "training": training})
+    assert (spec.total_steps(6000), spec.trains, spec.shape) == (0, False, "one_shot")
     assert spec.schedule(6000).density(0) == 0.1
+    assert spec.resolved(6000, 384).pruning.schedule.shape == "one_shot"
+
+
+def test_wanda_needs_no_more_than_a_target_and_trains_only_when_told_to() -> None:
+    spec = PruningSpec(method="wanda", target_sparsity=0.5)
+    assert (spec.epochs, spec.trains, spec.shape) == (0.0, False, "one_shot")
+    resolved = spec.resolved(6000, 384)
+    assert (resolved.training.epochs, resolved.pruning.schedule.shape) == (0.0, "one_shot")
+    for training, steps in (({"epochs": 1}, 188), ({"max_steps": 7}, 7)):
+        trained = PruningSpec.model_validate({"method": "wanda", "target_sparsity": 0.5, "training": training})
+        assert (trained.total_steps(6000), trained.shape) == (steps, "one_shot")
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_takes_a_target_alone(method: str) -> None:
+    spec = PruningSpec(method=method, target_sparsity=0.5)
+    assert spec.shape == METHODS[method].shapes[0]
+    assert spec.epochs == (0.0 if method == "wanda" else 6.0)
+    assert PruningSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_schedule_that_an_older_version_wrote_out_is_still_taken() -> None:
+    written = {"schedule": {"shape": "cubic", "warmup": 0.1, "cooldown": None}}
+    spec = PruningSpec.model_validate({"method": "rewind", "target_sparsity": 0.9, "pruning": written})
+    assert spec.schedule(6000) == PruningSpec(method="rewind", target_sparsity=0.9).schedule(6000)
 
 
 def test_every_method_is_described_with_its_source_and_parameters() -> None:

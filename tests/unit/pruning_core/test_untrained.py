@@ -14,8 +14,6 @@ from pruning_core.training import Progress
 from tests.tiny import reviews, save_tiny_model
 from tests.unit.pruning_core.runs import PRUNABLE, short_spec
 
-ONE_SHOT = {"schedule": {"shape": "one_shot"}}
-
 
 @pytest.fixture(scope="module")
 def fine_tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +31,7 @@ def untrained(
     steps: dict[str, object] | None = None, baseline: bool = True, seen: list[Progress] | None = None,
 ) -> PruningResult:  # fmt: skip
     training = {"max_steps": None, "epochs": 0, "dense_baseline": baseline} | (steps or {})
-    spec = short_spec(method, target_sparsity=sparsity, pruning=ONE_SHOT, training=training)
+    spec = short_spec(method, target_sparsity=sparsity, training=training)
     progress = (lambda point: None) if seen is None else seen.append
     return prune(
         model, reviews(200), spec, output, evaluation=reviews(100, seed=1), labels=labels, on_progress=progress
