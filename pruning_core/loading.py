@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from pruning_core.architectures import width
 from pruning_core.heads import mark_as_new
+from pruning_core.labels import disagreement, matched, names_in
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Label, Task
@@ -53,6 +54,7 @@ def load_model(
     device: torch.device,
     *,
     head_required: bool = False,
+    role: str = "model",
 ) -> PreTrainedModel:
     """The pretrained model in fp32 with a head for the task; dense and pruned runs start from the same numbers.
 
@@ -62,10 +64,12 @@ def load_model(
         task: its head's shape and labels; a head for something else is replaced by a new one.
         spec: seed, dropout, and whether embeddings train.
         device: where to.
-        head_required: refuse a model whose head would be new.
+        head_required: refuse a model whose head would be new, or answers with other labels.
+        role: what messages call the model.
 
     Raises:
-        ModelError: tensors of the encoder, or a head that is required, are missing or of another shape.
+        ModelError: tensors of the encoder, or a head that is required, are missing or of another shape; or that head
+            has other labels, or has them in another order.
     """
     set_seed(spec.training.seed)
     config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **task.head())
@@ -100,10 +104,15 @@ def load_model(
         raise ModelError(f"{len(lost)} tensors of the encoder are missing or of another shape: {', '.join(lost[:3])} …")
     if absent and head_required:
         raise ModelError(
-            f"The model has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
+            f"The {role} has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
             "would guess. Use a model that was fine-tuned for the task and these labels, or train."
         )
     mark_as_new(model, absent)
+    if head_required and (reason := disagreement(_names_of(directory), task.labels)):
+        raise ModelError(
+            f"The {role} {reason}. Give the run's `labels` in the {role}'s order, or, where they mean the same, name "
+            "them alike (id2label in its config.json)."
+        )
     if spec.training.freeze_embeddings:
         freeze_embeddings(model)
     return model
@@ -121,8 +130,8 @@ def load_teacher(
     """A model that was fine-tuned for the task already, and reads the student's token ids.
 
     Raises:
-        ModelError: it has no head for the task's labels, or has them in another order; another vocabulary or, for
-            hidden states, another shape.
+        ModelError: it has no head for the task's labels, has them in another order, or has others; another vocabulary
+            or, for hidden states, another shape.
     """
     theirs, ours = (
         AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -134,22 +143,15 @@ def load_teacher(
     for name in alike:
         if getattr(theirs, name) != getattr(ours, name):
             raise ModelError(f"The teacher's {name} is {getattr(theirs, name)}, and the model's {getattr(ours, name)}.")
-    order = in_the_models_order(directory, task.labels)
-    if order != task.labels:
-        raise ModelError(
-            f"The teacher has its labels in the order {', '.join(map(str, order))}, and this run in the order "
-            f"{', '.join(map(str, task.labels))}: give the run's `labels` in the teacher's order."
-        )
-    teacher = load_model(directory, tokenizer, task, spec, device, head_required=True)
+    teacher = load_model(directory, tokenizer, task, spec, device, head_required=True, role="teacher")
     teacher.train(mode=False)
     return teacher
 
 
 def in_the_models_order(directory: Path, labels: Sequence[Label]) -> list[Label]:
     """The labels in the order of the model's own head, where that knows the same ones; else as they are."""
-    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    names = {int(number): str(name) for number, name in (config.get("id2label") or {}).items()}
-    by_name = {str(label): label for label in labels}
-    if sorted(names) != list(range(len(by_name))) or set(names.values()) != set(by_name):
-        return list(labels)
-    return [by_name[names[number]] for number in range(len(names))]
+    return matched(_names_of(directory), labels) or list(labels)
+
+
+def _names_of(directory: Path) -> list[str]:
+    return names_in(json.loads((directory / "config.json").read_text(encoding="utf-8")))

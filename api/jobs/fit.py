@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from api.datasets.columns import Value
 from api.jobs.columns import Task
 from api.jobs.findings import Findings
-from api.jobs.heads import has_head
+from api.jobs.heads import has_head, other_labels
 from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
 from pruning_core.architectures import max_tokens, tasks_of
@@ -58,12 +58,20 @@ def cannot_tell_pairs(task: Task, model: Model) -> bool:
 
 
 def check_untrained(spec: JobSpec, task: Task, labels: Sequence[Value], model: Model, findings: Findings) -> None:
-    """Note a model without a head for the task where nothing trains one."""
-    if not spec.trains and not has_head(model, task, labels):
+    """Note a model without a head for the task and its labels where nothing trains one."""
+    if spec.trains:
+        return
+    if not has_head(model, task, labels):
         findings.wrong(
             ("model",),
             f"The job trains nothing, and the model has no {task.type} head for this dataset: a new one would answer "
             "at random. Use a model that was fine-tuned for it, or train (training.epochs).",
+        )
+    elif reason := other_labels(model, labels, "model", findings):
+        findings.wrong(
+            ("model",),
+            f"The job trains nothing, and {reason}. Where they mean the same, name them alike (id2label in its "
+            "config.json); else train (training.epochs).",
         )
 
 

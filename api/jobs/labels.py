@@ -9,6 +9,7 @@ from api.jobs.columns import Task
 from api.jobs.findings import Findings
 from api.jobs.splits import Chosen
 from pruning_core.columns import QuestionAnswering, Regression, TextClassification, TokenClassification
+from pruning_core.labels import matched, names_in
 from store import JsonObject
 
 #: Share of the training rows held out where there is no split to evaluate on; of each label, rounded.
@@ -106,23 +107,10 @@ def _require_various(column: Column, chosen: Chosen, findings: Findings) -> bool
 
 def ordered(labels: Counter[Value], known: Sequence[JsonObject]) -> list[Value]:
     """Labels as the first model that knows them numbers them; sorted, where none does."""
-    by_name = {str(label): label for label in labels}
     for config in known:
-        names = names_in(config)
-        if len(names) == len(by_name) and set(names) == set(by_name):
-            return [by_name[name] for name in names]
+        if order := matched(names_in(config), labels):
+            return order
     return sorted(labels)
-
-
-def names_in(config: JsonObject) -> list[str]:
-    """The labels that a model's configuration names, in the order of their ids; none where it is not clear."""
-    id2label = config.get("id2label")
-    if not isinstance(id2label, Mapping):
-        return []
-    try:
-        return [str(id2label[str(index)]) for index in range(len(id2label))]
-    except KeyError:
-        return []
 
 
 def held_out_rows(rows: Sequence[int]) -> int:

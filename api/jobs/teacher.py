@@ -6,8 +6,7 @@ from api.datasets.columns import Value
 from api.jobs.columns import Task
 from api.jobs.findings import Findings
 from api.jobs.fit import cannot_tell_pairs
-from api.jobs.heads import answers_of, has_head
-from api.jobs.labels import names_in
+from api.jobs.heads import answers_of, has_head, other_labels
 from api.jobs.spec import JobSpec
 from pruning_core.architectures import max_tokens
 from store import JsonObject, Model
@@ -36,7 +35,7 @@ def check_teacher(
     teacher, student = models
     reason = (
         _other_tokens(teacher, student)
-        or _other_answers(task, labels, teacher)
+        or _other_answers(task, labels, teacher, findings)
         or _other_inputs(spec, task, teacher)
         or (_other_shape(teacher, student) if spec.distillation is not None and spec.distillation.hidden else None)
     )
@@ -62,7 +61,7 @@ def _other_tokens(teacher: Model, student: Model) -> str | None:
     )
 
 
-def _other_answers(task: Task, labels: Sequence[Value], teacher: Model) -> str | None:
+def _other_answers(task: Task, labels: Sequence[Value], teacher: Model, findings: Findings) -> str | None:
     if not has_head(teacher, task, labels):
         needed = {"question-answering": "starts and ends of answers", "regression": "one number"}.get(
             task.type, f"the {answers_of(task, labels)} labels of this job"
@@ -71,11 +70,10 @@ def _other_answers(task: Task, labels: Sequence[Value], teacher: Model) -> str |
             f'The teacher has no {task.type} head for {needed}. Fine-tune it for the task first, or use "self": the '
             "job's own model, fine-tuned without pruning."
         )
-    names = names_in(teacher.config)
-    if set(names) == {str(label) for label in labels} and names != [str(label) for label in labels]:
+    if reason := other_labels(teacher, labels, "teacher", findings):
         return (
-            "The teacher and the model know the same labels and number them differently. Save one of them with the "
-            'other\'s id2label, or use "self".'
+            f"{reason[0].upper()}{reason[1:]}. Where they mean the same, name and number them alike (id2label in its "
+            'config.json); else use "self".'
         )
     return None
 

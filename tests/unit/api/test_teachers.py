@@ -62,7 +62,31 @@ def test_a_teacher_s_order_of_the_labels_is_the_job_s(api: Api, spec: dict[str, 
     assert job["spec"]["labels"] == ["positive", "negative"]
     otherwise = uri(api, with_head(id2label={"0": "negative", "1": "positive"}))
     answer = api.submit({**spec, "model": otherwise, "distillation": {"teacher": teacher}})
-    assert "number them differently" in detail(answer, "/distillation/teacher")
+    assert "the order positive, negative, and this job in the order" in detail(answer, "/distillation/teacher")
+
+
+def test_labels_of_other_names_are_refused_and_those_that_differ_in_case_are_the_same(
+    api: Api, spec: dict[str, Any]
+) -> None:
+    other = uri(api, with_head(id2label={"0": "anger", "1": "joy"}))
+    said = detail(api.submit({**spec, "distillation": {"teacher": other}}), "/distillation/teacher")
+    assert "The teacher has the labels anger, joy, and this job has negative, positive" in said
+    said = detail(api.submit({**spec, **UNTRAINED, "model": other}), "/model")
+    assert "the model has the labels anger, joy, and this job has negative, positive" in said
+    assert api.submit({**spec, "model": other}).status_code == 202, "what trains learns the job's labels"
+
+    shouted = uri(api, with_head(id2label={"0": "POSITIVE", "1": "NEGATIVE"}))
+    for job in ({**spec, "distillation": {"teacher": shouted}}, {**spec, **UNTRAINED, "model": shouted}):
+        answer = api.submit(job)
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["spec"]["labels"] == ["positive", "negative"]
+
+
+def test_names_that_say_nothing_go_by_their_place_and_a_warning_says_how(api: Api, spec: dict[str, Any]) -> None:
+    numbered = uri(api, with_head(id2label={"0": "LABEL_0", "1": "LABEL_1"}))
+    answer = api.submit({**spec, "distillation": {"teacher": numbered}})
+    assert answer.status_code == 202, answer.text
+    assert any("LABEL_0 is negative, LABEL_1 is positive" in warning for warning in answer.json()["warnings"])
 
 
 def test_a_teacher_that_cannot_teach_is_refused(api: Api, spec: dict[str, Any]) -> None:

@@ -199,3 +199,31 @@ def test_a_teacher_whose_labels_are_in_another_order_is_refused(
     with pytest.raises(ModelError, match="labels in the order positive, negative"):
         prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / "out",
               teacher=tmp_path / "teacher")  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [["hate", "love"], ["no", "yes"]])
+def test_a_teacher_with_other_labels_is_refused_and_both_are_listed(
+    names: list[str], model_dir: Path, teacher_dir: Path, tmp_path: Path
+) -> None:
+    """By place its first label may be the run's second: the student learned the inverse."""
+    renamed(teacher_dir, tmp_path / "teacher", names)
+    with pytest.raises(ModelError, match=f"teacher has the labels {', '.join(names)}, and this run has negative, posi"):
+        prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / "out",
+              teacher=tmp_path / "teacher")  # fmt: skip
+
+
+def test_a_teacher_s_labels_are_the_run_s_whatever_their_case_and_those_that_say_nothing_go_by_place(
+    model_dir: Path, teacher_dir: Path, tmp_path: Path
+) -> None:
+    for number, names in enumerate((["NEGATIVE", " Positive"], ["LABEL_0", "LABEL_1"])):
+        renamed(teacher_dir, tmp_path / f"teacher{number}", names)
+        prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / f"out{number}",
+              evaluation=reviews(40, seed=1), teacher=tmp_path / f"teacher{number}")  # fmt: skip
+
+
+def renamed(model: Path, folder: Path, names: list[str]) -> None:
+    """A copy of the model whose answers have other names."""
+    copy = AutoModelForSequenceClassification.from_pretrained(model)
+    copy.config.id2label = dict(enumerate(names))
+    copy.config.label2id = {name: number for number, name in enumerate(names)}
+    copy.save_pretrained(folder)

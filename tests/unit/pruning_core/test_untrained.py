@@ -81,6 +81,27 @@ def test_a_head_of_another_size_is_refused(fine_tuned: Path, tmp_path: Path) -> 
         untrained(fine_tuned, tmp_path, "magnitude", 0.5, labels=["negative", "neutral", "positive"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (
+            ["positive", "negative"],
+            "The model has its labels in the order negative, positive, and this run in the order",
+        ),
+        (["hate", "love"], "The model has the labels negative, positive, and this run has hate, love"),
+    ],
+)
+def test_a_head_for_other_labels_is_refused(
+    labels: list[str | int | bool], words: str, fine_tuned: Path, tmp_path: Path
+) -> None:
+    table = reviews(200)
+    meant = {"hate": ["hate", "love"]}.get(str(labels[0]), ["negative", "positive"])
+    column = [meant[label == "positive"] for label in table["label"].to_pylist()]
+    spec = short_spec("magnitude", target_sparsity=0.5, training={"max_steps": None, "epochs": 0})
+    with pytest.raises(ModelError, match=words):
+        prune(fine_tuned, table.set_column(1, "label", [column]), spec, tmp_path, labels=labels)
+
+
 def test_labels_take_the_order_of_the_models_own_head(fine_tuned: Path, tmp_path: Path) -> None:
     """A head that says `positive` first is not read as if it said `negative` first."""
     swapped = tmp_path / "swapped"
