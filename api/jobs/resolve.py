@@ -17,7 +17,7 @@ from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
 from api.problems import Invalid
 from pruning_core.architectures import width
-from store import Dataset, JsonObject, Model, ReadSession
+from store import BlobStore, Dataset, JsonObject, Model, ReadSession
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Data:
     train_rows: int
 
 
-def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolved:
+def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: BlobStore) -> Resolved:
     """Check a spec whole and complete it; reads, and stores nothing.
 
     Raises:
@@ -74,7 +74,7 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject) -> Resolve
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None
     if dataset is not None:
-        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings)
+        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings, blobs=blobs)
     if model is None or dataset is None or data is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
@@ -103,6 +103,8 @@ def _look_at_data(
     dataset: Dataset,
     models: tuple[Model | None, Model | None],
     findings: Findings,
+    *,
+    blobs: BlobStore,
 ) -> _Data | None:
     """Columns, splits, labels and rows, and whether the models suit; None where one of them is not clear."""
     model, teacher = models
@@ -122,7 +124,7 @@ def _look_at_data(
     if model is not None:
         check_untrained(spec, task, labels, model, findings)
         if teacher is not None:
-            check_teacher(spec, task, labels, (teacher, model), findings)
+            check_teacher(spec, task, labels, (teacher, model), findings, blobs=blobs)
     train_rows = training_rows(task, rows[chosen.train], columns, chosen, findings)
     if train_rows is None:
         return None

@@ -42,7 +42,7 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
         QueueFull: The team has as many waiting jobs as it may.
     """
     with here.database.read() as session:
-        resolved = resolve(session, caller.team_id, body.document)
+        resolved = resolve(session, caller.team_id, body.document, here.blobs)
     try:
         with here.database.write() as session:
             submitted = create_job(
@@ -67,7 +67,7 @@ def validate(here: Services, caller: Principal, body: Body) -> Resolved:
         Invalid: The spec is wrong.
     """
     with here.database.read() as session:
-        return resolve(session, caller.team_id, body.document)
+        return resolve(session, caller.team_id, body.document, here.blobs)
 
 
 def _new_job(resolved: Resolved) -> NewJob:

@@ -8,20 +8,24 @@ from api.jobs.findings import Findings
 from api.jobs.fit import cannot_tell_pairs
 from api.jobs.heads import answers_of, has_head, other_labels
 from api.jobs.spec import JobSpec
+from api.jobs.tokens import knows_the_tokens
 from pruning_core.architectures import max_tokens
-from store import JsonObject, Model
+from store import BlobStore, JsonObject, Model
 
 _PATH = ("distillation", "teacher")
-
-#: Files that decide which token has which number; the first set that both models have is compared.
-_VOCABULARIES = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
 
 _WIDTHS = ("hidden_size", "dim", "n_embd", "d_model")
 _DEPTHS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
 
 def check_teacher(
-    spec: JobSpec, task: Task, labels: Sequence[Value], models: tuple[Model, Model], findings: Findings
+    spec: JobSpec,
+    task: Task,
+    labels: Sequence[Value],
+    models: tuple[Model, Model],
+    findings: Findings,
+    *,
+    blobs: BlobStore,
 ) -> None:
     """Note why a teacher does not suit; the first reason says enough.
 
@@ -31,10 +35,11 @@ def check_teacher(
         labels: the job's, in the order of their ids.
         models: the teacher and the student.
         findings: where a problem goes.
+        blobs: where their files are.
     """
     teacher, student = models
     reason = (
-        _other_tokens(teacher, student)
+        _other_tokens(blobs, teacher, student)
         or _other_answers(task, labels, teacher, findings)
         or _other_inputs(spec, task, teacher)
         or (_other_shape(teacher, student) if spec.distillation is not None and spec.distillation.hidden else None)
@@ -43,21 +48,13 @@ def check_teacher(
         findings.wrong(_PATH, reason)
 
 
-def _other_tokens(teacher: Model, student: Model) -> str | None:
+def _other_tokens(blobs: BlobStore, teacher: Model, student: Model) -> str | None:
     """Both read the same token numbers, so these must stand for the same."""
-    files = [{file.path: file.sha256 for file in model.files} for model in (teacher, student)]
-    for names in _VOCABULARIES:
-        sides = [[digests.get(name) for name in names] for digests in files]
-        if None not in sides[0] + sides[1]:
-            if sides[0] == sides[1]:
-                return None
-            return (
-                f"The teacher's {' and '.join(names)} is another than the model's. Use a teacher with the same "
-                'tokenizer, such as a larger model of the same family, or "self".'
-            )
+    if knows_the_tokens(blobs, teacher, student):
+        return None
     return (
-        "The teacher's tokenizer cannot be compared with the model's: they come in different files. Upload both models "
-        "with their tokenizer.json."
+        "The teacher's tokenizer is another than the model's: it has other tokens, or other numbers for them. Use a "
+        'teacher with the same tokenizer, such as a larger model of the same family, or "self".'
     )
 
 

@@ -55,7 +55,7 @@ def check_tokenizer(files: Mapping[str, bytes], configuration: Configuration) ->
     _require_plain(settings)
     named = settings.get("tokenizer_class") or configuration.document.get("tokenizer_class")
     name = str(named or CLASS_OF_FAMILY[configuration.model_type]).removesuffix("Fast")
-    tokenizer = _read(files["tokenizer.json"]) if "tokenizer.json" in files else None
+    tokenizer = read_tokenizer(files["tokenizer.json"]) if "tokenizer.json" in files else None
     special = {**_special(_object(files, "special_tokens_map.json")), **_special(settings)}
     if name in KINDS:
         kind = KINDS[name]
@@ -72,7 +72,7 @@ def check_tokenizer(files: Mapping[str, bytes], configuration: Configuration) ->
         raise BadTokenizer(
             'The tokenizer has no padding token. Name one of its tokens in tokenizer_config.json: "pad_token": "…".'
         )
-    vocabulary = _vocabulary(tokenizer, files)
+    vocabulary = vocabulary_of(tokenizer, files)
     if name in KINDS and special.get("unk_token") not in vocabulary:
         raise BadTokenizer(f"The vocabulary lacks the unknown token {special.get('unk_token')!r}. {_REMEDY}")
     if name in KINDS and KINDS[name].unk_id not in {None, vocabulary.get(special["unk_token"] or "")}:
@@ -228,7 +228,12 @@ def _probe(tokenizer: Tokenizer, vocab_size: int) -> None:
             )
 
 
-def _vocabulary(tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> dict[str, int]:
+def vocabulary_of(tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> dict[str, int]:
+    """The number of each token, from `tokenizer`, or else from the files of `FILES` that do instead.
+
+    Raises:
+        BadTokenizer: A file cannot be read.
+    """
     if tokenizer is not None:
         return tokenizer.get_vocab(with_added_tokens=True)
     if "vocab.txt" in files:
@@ -238,7 +243,12 @@ def _vocabulary(tokenizer: Tokenizer | None, files: Mapping[str, bytes]) -> dict
     return _numbered(files)
 
 
-def _read(raw: bytes) -> Tokenizer:
+def read_tokenizer(raw: bytes) -> Tokenizer:
+    """Read a tokenizer.json.
+
+    Raises:
+        BadTokenizer: It cannot be read.
+    """
     try:
         return Tokenizer.from_str(raw.decode())
     except UnicodeDecodeError as error:

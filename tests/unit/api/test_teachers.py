@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from tests.unit.api.calling import Api, detail, pointers
 from tests.unit.api.test_tasks import rated, squad, tagged, uploaded
@@ -99,7 +100,7 @@ def test_a_teacher_that_cannot_teach_is_refused(api: Api, spec: dict[str, Any]) 
             0.0,
             "has no text-classification",
         ),
-        "another vocabulary": (other_words, 0.0, "vocab.txt is another"),
+        "another vocabulary": (other_words, 0.0, "tokenizer is another than the model's: it has other tokens"),
         "more layers": (with_head(layers=3), 1.0, "number of layers is 3 and the model's 2"),
     }
     before = None
@@ -110,6 +111,77 @@ def test_a_teacher_that_cannot_teach_is_refused(api: Api, spec: dict[str, Any]) 
         assert pointers(answer) == {"/distillation/teacher"}, (what, answer.text)
         assert words in detail(answer, "/distillation/teacher"), (what, answer.text)
         assert api.stored() == before
+
+
+def word_pieces(*, lowercase: bool = True, pretty: bool = False, tokens: list[str] = VOCABULARY) -> bytes:
+    """BERT's tokenizer.json; `pretty` as `save_pretrained` writes it: another layout, and the last run's settings."""
+    tokenizer = Tokenizer(models.WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    if pretty:
+        tokenizer.enable_truncation(16)
+        tokenizer.enable_padding()
+    return tokenizer.to_str(pretty).encode()
+
+
+def with_tokenizer(raw: bytes, *, lowercase: bool = True) -> dict[str, bytes]:
+    settings = json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": lowercase}).encode()
+    files = {**with_head(), "tokenizer.json": raw, "tokenizer_config.json": settings}
+    del files["vocab.txt"]
+    return files
+
+
+@pytest.mark.parametrize("student", [with_tokenizer(word_pieces()), bert_files()], ids=["tokenizer.json", "vocab.txt"])
+def test_a_teacher_whose_tokenizer_was_written_anew_may_teach(
+    api: Api, spec: dict[str, Any], student: dict[str, bytes]
+) -> None:
+    """As the service itself exports it: other bytes, the same tokens."""
+    teacher = uri(api, with_tokenizer(word_pieces(pretty=True)))
+    answer = api.submit({**spec, "model": uri(api, student), "distillation": {"teacher": teacher}})
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_teacher_whose_tokenizer_does_otherwise_may_not(api: Api, spec: dict[str, Any]) -> None:
+    student = uri(api, with_tokenizer(word_pieces()))
+    swapped = [*VOCABULARY[:5], *reversed(VOCABULARY[5:])]
+    others = {
+        "other numbers": with_tokenizer(word_pieces(tokens=swapped)),
+        "fewer tokens": with_tokenizer(word_pieces(tokens=VOCABULARY[:-1])),
+        "another case": with_tokenizer(word_pieces(tokens=VOCABULARY, lowercase=False), lowercase=False),
+    }
+    for what, files in others.items():
+        answer = api.submit({**spec, "model": student, "distillation": {"teacher": uri(api, files)}})
+        assert pointers(answer) == {"/distillation/teacher"}, (what, answer.text)
+        assert "tokenizer is another than the model's" in detail(answer, "/distillation/teacher"), what
+
+
+@pytest.mark.parametrize(("merges", "status"), [(["b a", "ba d"], 202), (["a d", "b ad"], 422)])
+def test_pairs_must_be_joined_in_the_same_order(api: Api, spec: dict[str, Any], merges: list[str], status: int) -> None:
+    """RoBERTa's files, plain for the student and as one tokenizer.json for the teacher."""
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "a", "b", "d", "ba", "bad", "ad"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    plain = {
+        "vocab.json": json.dumps(vocabulary).encode(),
+        "merges.txt": b"#version: 0.2\nb a\nba d\n",
+        "tokenizer_config.json": b'{"tokenizer_class": "RobertaTokenizer"}',
+    }
+    pairs = [(first, second) for first, second in (merge.split(" ") for merge in merges)]
+    whole = {"tokenizer.json": Tokenizer(models.BPE(vocabulary, pairs, unk_token="<unk>")).to_str().encode(),
+             "tokenizer_config.json": plain["tokenizer_config.json"]}  # fmt: skip
+    student, teacher = (
+        uri(api, {**{name: raw for name, raw in with_head(vocab_size=11).items() if name != "vocab.txt"}, **files,
+                  "model.safetensors": headed(len(tokens))})
+        for files in (plain, whole)
+    )  # fmt: skip
+    assert api.submit({**spec, "model": student, "distillation": {"teacher": teacher}}).status_code == status
+
+
+def headed(vocab_size: int) -> bytes:
+    """A BERT with a head for two labels and so many embeddings."""
+    words = np.zeros((vocab_size, 8), dtype=np.float32)
+    head = np.zeros((2, 8), dtype=np.float32)
+    return save({**bert_tensors(), "bert.embeddings.word_embeddings.weight": words, "classifier.weight": head})
 
 
 def test_teachers_of_another_team_are_unknown(api: Api, spec: dict[str, Any]) -> None:
