@@ -20,6 +20,7 @@ SecateurError
     └── ChildFailed          a process of the service keeps dying
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,9 @@ class FieldError:
     def __str__(self) -> str:
         # A JSON pointer (RFC 6901) is for programs; people read dots.
         where = ".".join(part.replace("~1", "/").replace("~0", "~") for part in self.pointer.lstrip("#/").split("/"))
-        return f"{where}: {self.detail}" if where else self.detail
+        # Most details name their field themselves, or one inside it; others would not say what they are about.
+        named = re.match(rf"{re.escape(where)}(?!\w)", self.detail)
+        return self.detail if named or not where else f"{where}: {self.detail}"
 
 
 class ApiProblem(SecateurError):

@@ -177,8 +177,9 @@ def test_a_bad_spec_is_told_field_by_field(service: Up, spec: dict[str, object])
     bad = spec | {"target_sparsity": 1.5, "method": "scissors", "colour": "red"}
     refused = secateur(service.data_dir, "submit", "-", "--json", stdin=json.dumps(bad))
     assert (refused.code, refused.out) == (1, "")
-    for field in ("target_sparsity:", "method:", "colour:"):
-        assert field in refused.err
+    for field in ("target_sparsity: ", "method: ", "colour is not a field"):
+        assert f"  - {field}" in refused.err
+    assert "target_sparsity: target_sparsity" not in refused.err, "each field is named once"
     assert "Traceback" not in refused.err
 
 

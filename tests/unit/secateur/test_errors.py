@@ -48,6 +48,21 @@ def test_a_single_field_is_told_in_one_line() -> None:
     assert str(problem) == "target_sparsity: must lie between 0 and 1"
 
 
+@pytest.mark.parametrize(
+    ("pointer", "detail", "text"),
+    [
+        ("/pruning/schedule/shape", "pruning.schedule.shape 'cubic' does not go with method 'wanda'.", None),
+        ("/limits/max_runtime_s", "limits.max_runtime_s: should be at least 60.", None),
+        ("/pruning", "pruning.scope 'local' has no meaning.", None),
+        ("/model", "models are uploaded first.", "model: models are uploaded first."),
+        ("/name", "name_of is no field.", "name: name_of is no field."),
+        ("", "The body is empty.", None),
+    ],
+)
+def test_a_detail_that_names_its_field_is_told_as_it_is(pointer: str, detail: str, text: str | None) -> None:
+    assert str(FieldError(pointer, detail)) == (text or detail)
+
+
 def test_a_pointer_is_unescaped_for_people() -> None:
     assert str(FieldError("/tags/a~1b~0c", "is too long")) == "tags.a/b~c: is too long"
 
