@@ -44,11 +44,28 @@ class FilesExpired(StoreError):
         self.at = at
 
 
+#: What to do about a request that comes too early, or to the wrong job.
+_INSTEAD = {
+    ("be resumed", "pausing"): "wait until it is paused",
+    ("be tried again", "cancelling"): "wait until it is cancelled",
+    ("be tried again", "paused"): "resume it instead",
+    ("be tried again", "succeeded"): "submit its spec again for another run",
+}
+#: Why a request comes too late.
+_BECAUSE = {
+    "cancelling": "its cancellation has been asked for",
+    "succeeded": "it has ended",
+    "failed": "it has ended, and can be tried again",
+    "cancelled": "it has ended, and can be tried again",
+}
+
+
 class TransitionRefused(StoreError):
     """The job's state forbids what was asked of it."""
 
     def __init__(self, job_id: str, verb: str, status: str) -> None:
-        super().__init__(f"Job {job_id} is {status}: it cannot {verb} any more.")
+        why = _INSTEAD.get((verb, status)) or _BECAUSE.get(status, "only a job that has failed or was cancelled can")
+        super().__init__(f"Job {job_id} is {status} and cannot {verb}: {why}.")
         self.job_id = job_id
         self.status = status
 
@@ -89,8 +106,9 @@ class QueueFull(StoreError):
 
     def __init__(self, waiting: int, limit: int) -> None:
         super().__init__(
-            f"Your team has {waiting} jobs waiting, and its limit (max_queued) is {limit}. Submit again when some have "
-            "begun, cancel some that you no longer need, or ask the operator for a higher limit."
+            f"Your team has {waiting} job{'' if waiting == 1 else 's'} waiting, and its limit (max_queued) is {limit}. "
+            "Submit again when some have begun, cancel some that you no longer need, or ask the operator for a higher "
+            "limit."
         )
         self.limit = limit
 

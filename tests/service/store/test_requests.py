@@ -94,6 +94,27 @@ def bring(
     return bring
 
 
+@pytest.mark.parametrize(
+    ("state", "request_", "words"),
+    [
+        ("pausing", "resume", "is pausing and cannot be resumed: wait until it is paused"),
+        ("cancelling", "resume", "is cancelling and cannot be resumed: its cancellation has been asked for"),
+        ("cancelling", "retry", "cannot be tried again: wait until it is cancelled"),
+        ("running", "retry", "is running and cannot be tried again: only a job that has failed or was cancelled can"),
+        ("paused", "retry", "cannot be tried again: resume it instead"),
+        ("succeeded", "retry", "cannot be tried again: submit its spec again"),
+        ("succeeded", "cancel", "is succeeded and cannot be cancelled: it has ended"),
+        ("failed", "pause", "cannot be paused: it has ended, and can be tried again"),
+    ],
+)
+def test_a_refusal_says_what_would_do(
+    state: str, request_: str, words: str, bring: Callable[[str], str], ask: Callable[[str, str], Job]
+) -> None:
+    job_id = bring(state)
+    with pytest.raises(TransitionRefused, match=words):
+        ask(request_, job_id)
+
+
 @pytest.mark.parametrize("request_", REQUESTS)
 @pytest.mark.parametrize("state", TABLE)
 def test_every_request_in_every_state(

@@ -155,7 +155,7 @@ def test_the_settings_queue_limit_holds_for_teams_without_their_own(database: Da
     submit_for(database, own, max_queued=1)
     submit_for(database, own, max_queued=1)
     for team in (plain, own):
-        with pytest.raises(QueueFull):
+        with pytest.raises(QueueFull, match="has 1 job waiting" if team == plain else "has 2 jobs waiting"):
             submit_for(database, team, max_queued=1)
 
 
