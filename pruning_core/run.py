@@ -21,14 +21,12 @@ from pruning_core.precision import best_device, uses_bf16
 from pruning_core.pruner import Pruner
 from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
 from pruning_core.spec import PruningSpec
-from pruning_core.tasks.base import DataError, EncodedSplit, Label, Task
+from pruning_core.splits import encode_splits, tables_of
+from pruning_core.tasks.base import DataError, Label, Task
 from pruning_core.tasks.registry import TASKS, task_of
 from pruning_core.training import FineTuning, Material, OnProgress, Progress
 
 __all__ = ["CheckpointError", "Checkpointing", "ModelError", "Progress", "PruningResult", "prune"]
-
-#: Share of the training rows held out where no evaluation split is given.
-HOLDOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -153,30 +151,21 @@ class _Run:
             raise DataError(
                 "The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}."
             )
-        tables = [table for table in (train, evaluation) if table is not None]
-        for table in tables:
-            for column in columns.names().values():
-                if column not in table.column_names:
-                    raise DataError(f"There is no column {column!r}. The columns are: {', '.join(table.column_names)}.")
+        tables = tables_of(train, evaluation, columns)
         if labels is None:
-            labels = in_the_models_order(model_dir, TASKS[type(columns)].labels_in(tables, columns))
+            labels = in_the_models_order(model_dir, TASKS[type(columns)].labels_in(list(tables.values()), columns))
         self.model_dir = model_dir
         self.task: Task = task_of(columns, labels)
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_dir)
-        if evaluation is None:
-            kept, held = self.task.hold_out(train, HOLDOUT, spec.training.seed)
-            train, evaluation = train.take(kept), train.take(held)
-        self.rows = (len(train), len(evaluation))
-        length = spec.training.max_length
-        self.train: EncodedSplit = self.task.encode(train, self.tokenizer, length)
-        self.evaluation: EncodedSplit = self.task.encode(evaluation, self.tokenizer, length)
+        splits = encode_splits(self.task, tables, self.tokenizer, spec.training.max_length, spec.training.seed)
+        self.train, self.evaluation, self.rows = splits.train, splits.evaluation, splits.rows
         self.schedule = spec.schedule(len(self.train))
         self.spec = spec.resolved(len(self.train), width_of(model_dir))
         self.device = best_device()
         self.bf16 = uses_bf16(spec.training.precision, self.device)
         self.steps = self.spec.total_steps(len(self.train))
         self.phases = 2 if spec.training.dense_baseline else 1
-        fingerprint = self._fingerprint([table.select(list(columns.names().values())) for table in tables])
+        fingerprint = self._fingerprint([table.select(list(columns.names().values())) for table in tables.values()])
         self.position = Position("dense" if self.phases == 2 else "pruning", 0, fingerprint)
         self.checkpointing = checkpointing
         self.checkpoint: Checkpoint | None = None

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,44 @@ Batch = dict[str, Tensor]
 
 class DataError(ValueError):
     """The rows do not fit the task."""
+
+
+class ColumnError(DataError):
+    """A column holds what the task cannot use: in one row, or in all of them.
+
+    Attributes:
+        row: the row, counted from 0; None where the column as a whole is meant. Messages count from 1.
+    """
+
+    def __init__(
+        self, column: str, found: str, *, row: int | None = None, remedy: str = "", split: str | None = None
+    ) -> None:
+        """Say what is wrong, and where.
+
+        Args:
+            column: the column's name.
+            found: what it holds.
+            row: the row, counted from 0.
+            remedy: what to do about it, in whole sentences.
+            split: the split's name, where there are several.
+        """
+        self.row = row
+        self._column, self._found, self._remedy = column, found, remedy
+        places = [] if row is None else [f"row {row + 1}"]
+        if split is not None:
+            places.append(f"the {split} split")
+        where = f" in {' of '.join(places)}" if places else ""
+        super().__init__(f"Column {column!r} holds {found}{where}. {remedy}".rstrip())
+
+    def within(self, split: str | None, rows: NDArray[np.int64] | None = None) -> Self:
+        """The same as the user sees it.
+
+        Args:
+            split: the split's name, where there are several.
+            rows: the user's number of each row, counted from 0, where only some of the user's were looked at.
+        """
+        row = self.row if self.row is None or rows is None else int(rows[self.row])
+        return type(self)(self._column, self._found, row=row, remedy=self._remedy, split=split)
 
 
 class EncodedSplit(Dataset[Example], ABC):
@@ -108,7 +146,7 @@ class Task(ABC):
         """Tokenise all rows.
 
         Raises:
-            DataError: a row does not fit the task.
+            ColumnError: a row does not fit the task.
         """
 
     @abstractmethod

@@ -42,7 +42,7 @@ class AnswerQuestions(Task):
         """Tokenise questions with contexts, in windows.
 
         Raises:
-            DataError: a row has no question, no context or no answer, or an answer that is not in its context.
+            ColumnError: a row has no question, no context or no answer, or an answer that is not in its context.
         """
         return Windows(table, cast(QuestionAnswering, self.columns), tokenizer, max_length)
 

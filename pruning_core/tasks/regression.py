@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Regression
-from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Quality, Task
+from pruning_core.tasks.base import Batch, ColumnError, EncodedSplit, Quality, Task
 from pruning_core.tasks.holdout import Halves, random_holdout
 from pruning_core.tasks.texts import EncodedTexts
 
@@ -23,16 +23,16 @@ def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
     """[rows] the numbers of a column.
 
     Raises:
-        DataError: a row has none, or one that is not finite; or the column holds something else.
+        ColumnError: a row has none, or one that is not finite; or the column holds something else.
     """
     kind = table[column].type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise DataError(f"Column {column!r} holds {kind}, and regression needs numbers.")
+        raise ColumnError(column, str(kind), remedy="Regression needs numbers.")
     values = table[column].cast(pa.float64()).to_numpy()  # nulls become NaN
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
         found = "no number" if table[column][row].as_py() is None else f"{values[row]}, which is no finite number,"
-        raise DataError(f"Column {column!r} holds {found} in row {row + 1}.")
+        raise ColumnError(column, found, row=row)
     return cast(NDArray[np.float64], values)
 
 
@@ -50,7 +50,7 @@ class RateTexts(Task):
         """Tokenise texts and read numbers.
 
         Raises:
-            DataError: a text or number is missing, or a number is not finite.
+            ColumnError: a text or number is missing, or a number is not finite.
         """
         columns = cast(Regression, self.columns)
         numbers = numbers_in(table, columns.label)

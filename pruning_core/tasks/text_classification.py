@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, TextClassification
-from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Label, Quality, Task, classes
+from pruning_core.tasks.base import Batch, ColumnError, DataError, EncodedSplit, Label, Quality, Task, classes
 from pruning_core.tasks.holdout import Halves, stratified_holdout
 from pruning_core.tasks.texts import EncodedTexts
 
@@ -36,15 +36,15 @@ def class_ids(table: pa.Table, column: str, labels: Sequence[Label]) -> NDArray[
     """[rows] the position in `labels` of each row's label.
 
     Raises:
-        DataError: a label is missing or not among `labels`.
+        ColumnError: a label is missing or not among `labels`.
     """
     index: dict[Label | None, int] = {label: i for i, label in enumerate(labels)}
     values = table[column].to_pylist()
     ids = np.array([index.get(value, -1) for value in values], dtype=np.int64)
     if (ids < 0).any():
         row = int(np.argmin(ids))
-        found = "no label" if values[row] is None else f"{values[row]!r}, which is not one of the run's labels"
-        raise DataError(f"Column {column!r} holds {found}, in row {row + 1}.")
+        found = "no label" if values[row] is None else f"{values[row]!r}, which is not one of the run's labels,"
+        raise ColumnError(column, found, row=row)
     return ids
 
 
@@ -81,7 +81,7 @@ class ClassifyTexts(Task):
         """Tokenise texts and number labels.
 
         Raises:
-            DataError: a text or label is missing, or a label is not among the run's.
+            ColumnError: a text or label is missing, or a label is not among the run's.
         """
         columns = cast(TextClassification, self.columns)
         labels = class_ids(table, columns.label, self.labels)

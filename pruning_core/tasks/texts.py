@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from pruning_core.tasks.base import DataError, EncodedSplit, Example
+from pruning_core.tasks.base import ColumnError, EncodedSplit, Example
 
 #: What tokenizers may give besides `input_ids`; attention masks follow from padding.
 _KEYS = ("input_ids", "token_type_ids")
@@ -18,12 +18,11 @@ def require_texts(table: pa.Table, columns: Sequence[str]) -> None:
     """Check that every row has its texts.
 
     Raises:
-        DataError: one has not.
+        ColumnError: one has not.
     """
     for column in columns:
         if table[column].null_count:
-            row = pc.index(pc.is_null(table[column]), value=True).as_py() + 1
-            raise DataError(f"Column {column!r} holds no text in row {row}.")
+            raise ColumnError(column, "no text", row=pc.index(pc.is_null(table[column]), value=True).as_py())
 
 
 class EncodedTexts(EncodedSplit):
@@ -54,7 +53,7 @@ class EncodedTexts(EncodedSplit):
             max_length: longer rows are cut; of a pair, the longer text loses first.
 
         Raises:
-            DataError: a text is missing.
+            ColumnError: a text is missing.
         """
         self.labels = labels
         named = [column for column in columns if column is not None]

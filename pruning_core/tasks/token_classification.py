@@ -50,7 +50,7 @@ class TagWords(Task):
         """Tokenise words and number tags.
 
         Raises:
-            DataError: a row has no words, another number of tags, or a tag that is not among the run's.
+            ColumnError: a row has no words, another number of tags, or a tag that is not among the run's.
         """
         return TaggedWords(table, self._columns.tokens, self._tags(table), tokenizer, max_length)
 

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from pruning_core.columns import QuestionAnswering
-from pruning_core.tasks.base import DataError, EncodedSplit, Example
+from pruning_core.tasks.base import ColumnError, EncodedSplit, Example
 from pruning_core.tasks.texts import require_texts
 
 #: Tokens that two neighbouring windows share, where the model has room for them (Devlin et al. 2018).
 _STRIDE = 128
+
+_UNANSWERED = "Questions without an answer, as in SQuAD 2.0, are not supported: remove such rows."
 
 #: Offset of a token that is not of the context.
 OUTSIDE = -1
@@ -91,10 +93,11 @@ class Windows(EncodedSplit):
             max_length: tokens of a window; longer contexts give several.
 
         Raises:
-            DataError: a row has no question, no context or no answer, or an answer that is not in its context.
+            ColumnError: a row has no question, no context or no answer, or an answer that is not in its context.
         """
         require_texts(table, [columns.question, columns.context])
         self._contexts, self._answers = table[columns.context], table[columns.answers]
+        self._column = columns.answers
         self._tokenizer, self._max_length = tokenizer, max_length
         self._pieces: dict[str, list[NDArray[np.int32]]] = {}
         lengths: list[int] = []
@@ -108,9 +111,7 @@ class Windows(EncodedSplit):
             contexts = [str(context) for context in batch[columns.context].to_pylist()]
             spans = [
                 self._first_span(context, answers, done + row)
-                for row, (context, answers) in enumerate(
-                    zip(contexts, batch[columns.answers].to_pylist(), strict=True), start=1
-                )
+                for row, (context, answers) in enumerate(zip(contexts, batch[columns.answers].to_pylist(), strict=True))
             ]
             encoded = self._encode(questions, contexts)
             for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
@@ -163,13 +164,10 @@ class Windows(EncodedSplit):
     def _first_span(self, context: str, value: object, row: int) -> tuple[int, int]:
         texts, starts = answers_of(value)
         if not texts:
-            raise DataError(
-                f"Row {row} has no answer. Questions without an answer, as in SQuAD 2.0, are not supported: remove "
-                "such rows."
-            )
+            raise ColumnError(self._column, "no answer", row=row, remedy=_UNANSWERED)
         spans = spans_in(context, texts, starts)
         if not spans:
-            raise DataError(f"The answer of row {row}, {texts[0][:100]!r}, is not in its context.")
+            raise ColumnError(self._column, f"{texts[0][:100]!r}, which is not in its context,", row=row)
         return spans[0]
 
     def _cut(self, question: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
-from pruning_core.tasks.base import DataError, EncodedSplit, Example, Label
+from pruning_core.tasks.base import ColumnError, EncodedSplit, Example, Label
 
 #: A token without a tag: special, or not the first of its word. What torch's cross-entropy ignores.
 UNTAGGED = -100
@@ -22,26 +22,24 @@ def tag_ids(
     """The position in `labels` of each word's tag, all rows one after the other, and the words of each row.
 
     Raises:
-        DataError: a row has no words, another number of tags, or a tag that is missing or not among `labels`.
+        ColumnError: a row has no words, another number of tags, or a tag that is missing or not among `labels`.
     """
     index: dict[Label | None, int] = {label: i for i, label in enumerate(labels)}
     ids: list[int] = []
     counts: list[int] = []
-    row = 0
+    row = -1
     for batch in table.select([tokens, tags]).to_batches(max_chunksize=1000):
         for words, named in zip(batch[tokens].to_pylist(), batch[tags].to_pylist(), strict=True):
             row += 1
             if not words or None in words:
-                raise DataError(f"Column {tokens!r} holds {'no word' if words else 'nothing for a word'} in row {row}.")
+                raise ColumnError(tokens, "nothing for a word" if words else "no word", row=row)
             if named is None or len(named) != len(words):
-                raise DataError(
-                    f"Row {row} has {len(words)} words in {tokens!r} and {len(named or [])} tags in {tags!r}; one tag "
-                    "for each word is needed."
-                )
+                found = f"{len(named or [])} tags for the {len(words)} words of {tokens!r}"
+                raise ColumnError(tags, found, row=row, remedy="One tag for each word is needed.")
             for tag in named:
                 if tag not in index:
                     found = "no tag for a word" if tag is None else f"{tag!r}, which is not one of the run's tags,"
-                    raise DataError(f"Column {tags!r} holds {found} in row {row}.")
+                    raise ColumnError(tags, found, row=row)
             ids += [index[tag] for tag in named]
             counts.append(len(words))
     return np.array(ids, dtype=np.int32), np.array(counts, dtype=np.int64)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from api.jobs.labels import HOLDOUT, held_out_rows
-from pruning_core.run import HOLDOUT as CORE_HOLDOUT
+from pruning_core.splits import HOLDOUT as CORE_HOLDOUT
 from pruning_core.tasks.holdout import stratified_holdout
 
 STARTED = """

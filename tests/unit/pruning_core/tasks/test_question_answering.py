@@ -135,9 +135,13 @@ def test_an_answer_that_is_not_at_its_start_is_searched_for() -> None:
     [
         ("question", None, "Column 'question' holds no text in row 2"),
         ("context", None, "Column 'context' holds no text in row 2"),
-        ("answers", None, "Row 2 has no answer"),
-        ("answers", {"text": [], "answer_start": []}, "Row 2 has no answer"),
-        ("answers", {"text": ["pine"], "answer_start": [4]}, "The answer of row 2, 'pine', is not in its context"),
+        ("answers", None, "Column 'answers' holds no answer in row 2"),
+        ("answers", {"text": [], "answer_start": []}, "Column 'answers' holds no answer in row 2"),
+        (
+            "answers",
+            {"text": ["pine"], "answer_start": [4]},
+            "'answers' holds 'pine', which is not in its context, in row 2",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_learned_from_is_named(column: str, value: object, words: str) -> None:

@@ -49,7 +49,7 @@ def test_numbers_are_targets_and_whole_ones_become_floats() -> None:
         (pa.array([1, 2, None]), "holds no number in row 3"),
         (pa.array([math.nan, 2.0]), "holds nan, which is no finite number, in row 1"),
         (pa.array([2.0, -math.inf]), "holds -inf, which is no finite number, in row 2"),
-        (pa.array(["1", "2"]), "holds string, and regression needs numbers"),
+        (pa.array(["1", "2"]), r"holds string\. Regression needs numbers"),
     ],
 )
 def test_what_is_no_number_is_refused_with_its_row(scores: pa.Array, words: str) -> None:

@@ -59,7 +59,7 @@ def test_labels_may_be_truths_whole_numbers_or_texts(labels: list[Label]) -> Non
     ("text", "label", "words"),
     [
         (None, "yes", "Column 'text' holds no text in row 2"),
-        ("a", None, "Column 'label' holds no label, in row 2"),
+        ("a", None, "Column 'label' holds no label in row 2"),
         ("a", "so", "'so', which is not one of the run's labels, in row 2"),
     ],
 )
