@@ -11,6 +11,9 @@ _IN_A_SCHEME = re.compile(r"O|[BIESLU]-.+", re.DOTALL)
 #: The prefixes of IOBES and BILOU in terms of IOB2: an end is inside, a single word begins.
 _PREFIXES = {"S": "B", "U": "B", "E": "I", "L": "I"}
 
+#: Prefixes after which nothing goes on: the last word of an entity, its only word, and a word of none.
+_CLOSING = frozenset("ELSUO")
+
 Entity = tuple[int, str, int, int]
 """Row, type, first and last word."""
 
@@ -23,13 +26,18 @@ def follow_a_scheme(tags: Sequence[str]) -> bool:
 def entities_in(row: int, tags: Sequence[str], *, schemed: bool) -> set[Entity]:
     """The entities of one row.
 
-    As in conlleval, an `I-` that continues nothing begins an entity. Where tags follow no scheme, each word that is not
-    `O` is one.
+    As in conlleval, an `I-` or `E-` that continues nothing begins an entity, and nothing continues an `E-` or `S-`.
+    Where tags follow no scheme, each word that is not `O` is one.
     """
     if not schemed:
         return {(row, tag, word, word) for word, tag in enumerate(tags) if tag != "O"}
-    inside = [_PREFIXES.get(tag[0], tag[0]) + tag[1:] for tag in tags]
-    return {(row, found["label"], found["start"], found["end"]) for found in collect_named_entities(inside)}
+    in_iob2 = []
+    closed = True
+    for tag in tags:
+        prefix = _PREFIXES.get(tag[0], tag[0])
+        in_iob2.append(("B" if prefix == "I" and closed else prefix) + tag[1:])
+        closed = tag[0] in _CLOSING
+    return {(row, found["label"], found["start"], found["end"]) for found in collect_named_entities(in_iob2)}
 
 
 def scores(gold: set[Entity], predicted: set[Entity]) -> dict[str, float]:

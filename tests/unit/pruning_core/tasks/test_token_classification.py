@@ -100,6 +100,10 @@ ENTITIES: list[tuple[str, str, int, int, int]] = [
     ("S-PER B-LOC E-LOC", "B-PER B-LOC I-LOC", 2, 2, 2),  # IOBES says the same in more letters
     ("U-PER B-LOC L-LOC", "B-PER B-LOC I-LOC", 2, 2, 2),  # and BILOU
     ("B-a-b I-a-b O", "B-a-b I-a-b O", 1, 1, 1),
+    ("B-A I-A I-A", "B-A E-A E-A", 0, 2, 1),  # an end closes: what comes next is another
+    ("B-A B-A O", "U-A L-A O", 2, 2, 2),  # and so does a single word
+    ("B-A I-A B-A", "B-A L-A I-A", 2, 2, 2),
+    ("O B-A I-A", "O E-A I-A", 0, 2, 1),
 ]
 
 
@@ -110,6 +114,32 @@ def test_entities_are_counted_as_in_conlleval(gold: str, predicted: str, right: 
     figures = scores(one, other)
     assert figures["precision"] == (right / found if found else 0.0)
     assert figures["recall"] == (right / there if there else 0.0)
+
+
+def chunks(tags: list[str]) -> set[tuple[int, str, int, int]]:
+    """The entities by the rules of `conlleval.pl`: `endOfChunk` and `startOfChunk` between each two neighbours."""
+    found, start = set(), 0
+    before, type_before = "O", ""
+    for word, tag in enumerate([*tags, "O"]):
+        prefix, _, kind = tag.partition("-")
+        prefix = {"U": "S", "L": "E"}.get(prefix, prefix)  # BILOU in the letters of IOBES
+        other = kind != type_before
+        if before != "O" and (before in "ES" or prefix in "BSO" or other):
+            found.add((0, type_before, start, word - 1))
+        if prefix != "O" and (prefix in "BS" or before in "ESO" or other):
+            start = word
+        before, type_before = prefix, kind
+    return found
+
+
+@pytest.mark.parametrize("prefixes", ["BI", "BIES", "BILU"])
+def test_any_row_of_tags_has_the_entities_that_conlleval_finds(prefixes: str) -> None:
+    """A model may answer any order of tags, not only those that make sense."""
+    rng = np.random.default_rng(0)
+    tags = ["O", *(f"{prefix}-{kind}" for prefix in prefixes for kind in ("LOC", "PER"))]
+    for length in rng.integers(1, 12, size=500):
+        row = rng.choice(tags, size=length).tolist()
+        assert entities_in(0, row, schemed=True) == chunks(row), row
 
 
 def test_the_figures_are_those_of_nervaluate_s_strict_strategy() -> None:
