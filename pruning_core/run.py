@@ -69,7 +69,7 @@ def prune(
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
         output: directory, created; receives `model/`, `masks.safetensors` and `report.json`.
-        evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, stratified by class.
+        evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, each class in proportion.
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
         teacher: a model directory, for a `spec.distillation` whose teacher is not `self`.

@@ -12,7 +12,7 @@ from pruning_core.columns import QuestionAnswering, Regression, TextClassificati
 from pruning_core.labels import matched, names_in
 from store import JsonObject
 
-#: Share of the training rows held out where there is no split to evaluate on; of each label, rounded.
+#: Share of the training rows held out where there is no split to evaluate on; of each label in proportion.
 HOLDOUT = 0.1
 
 
@@ -114,8 +114,14 @@ def ordered(labels: Counter[Value], known: Sequence[JsonObject]) -> list[Value]:
 
 
 def held_out_rows(rows: Sequence[int]) -> int:
-    """How many rows are held out: a tenth of each label, rounded, but never all of them."""
-    return sum(min(round(HOLDOUT * count), count - 1) for count in rows)
+    """How many rows are held out, of labels with so many rows: a tenth, and of each its own tenth rounded up or down.
+
+    Never are all rows of a label held out.
+    """
+    quotas = [round(HOLDOUT * count, 9) for count in rows]
+    down = sum(map(int, quotas))
+    able = sum(int(quota) < min(quota, count - 1) for quota, count in zip(quotas, rows, strict=True))
+    return down + min(able, max(0, round(HOLDOUT * sum(rows)) - down))
 
 
 def training_rows(
@@ -131,7 +137,8 @@ def training_rows(
     if isinstance(task, TextClassification):
         values = values_over(columns[task.label], [chosen.train])
         held = held_out_rows(list(values.values())) if values else 0
-        reason = f"no label has the 6 rows in {chosen.train!r} of which one could be held out"
+        if values and sum(values.values()) >= 6:
+            reason = f"no label has the 2 rows in {chosen.train!r} of which one could be held out"
     elif isinstance(task, QuestionAnswering):
         several = columns[task.context].splits[chosen.train].distinct > 1
         held = max(1, held_out_rows([rows])) if several else 0

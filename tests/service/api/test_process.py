@@ -25,7 +25,8 @@ def test_the_api_carries_no_torch_and_starts_within_two_seconds() -> None:
 
 def test_the_rows_held_out_are_as_many_as_the_core_holds_out() -> None:
     assert HOLDOUT == CORE_HOLDOUT
-    for rows in ([200, 200], [16, 14], [25, 35, 45], [5, 15], [1, 6], [1, 1, 9], [999, 1001]):
+    cases = [[200, 200], [16, 14], [25, 35, 45], [5, 15], [1, 6], [1, 1, 9], [999, 1001], [5] * 77, [1] * 30 + [2, 2]]
+    for rows in cases:
         labels = np.repeat(np.arange(len(rows)), rows)
         _, held = stratified_holdout(labels, HOLDOUT, seed=42)
         assert len(held) == held_out_rows(rows), rows

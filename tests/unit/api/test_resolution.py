@@ -91,10 +91,12 @@ def test_an_explicit_null_holds_out_although_there_is_a_validation_split(api: Ap
     assert (spec["splits"]["eval"], spec["holdout"]) == (None, 0.1)
 
 
-def test_of_each_label_a_rounded_tenth_is_held_out_but_never_all() -> None:
+def test_a_tenth_is_held_out_but_never_all_of_a_label() -> None:
     assert held_out_rows([200, 200]) == 40
-    assert held_out_rows([16, 14]) == 2 + 1
-    assert held_out_rows([4, 1]) == 0
+    assert held_out_rows([16, 14]) == 3
+    assert held_out_rows([5] * 77) == 38, "although half a row of each label is none"
+    assert held_out_rows([1] * 30 + [2]) == 1
+    assert held_out_rows([4, 1]) == held_out_rows([1] * 30) == 0
 
 
 def test_splits_with_names_of_their_own_must_be_named_and_unused_ones_are_mentioned(api: Api, model: str) -> None:

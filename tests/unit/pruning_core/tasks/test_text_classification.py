@@ -73,5 +73,6 @@ def test_no_class_is_held_out_whole() -> None:
     train, held = stratified_holdout(np.array([0] * 20 + [1]), 0.9, seed=0)
     assert 20 in train
     assert len(held) == 18
-    with pytest.raises(DataError, match="Too few rows"):
-        stratified_holdout(np.array([0, 1]), 0.1, seed=0)
+    for rows in ([0, 1], list(range(30))):
+        with pytest.raises(DataError, match="Too few rows"):
+            stratified_holdout(np.array(rows), 0.1, seed=0)
