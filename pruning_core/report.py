@@ -83,12 +83,27 @@ def build_report(
     table: list[Layer],
     evaluation: dict[str, float],
     dense_evaluation: dict[str, float] | None,
+    useless: str | None,
     data: dict[str, object],
     sizes: dict[str, int],
     seconds: dict[str, float],
     provenance: dict[str, object],
 ) -> dict[str, object]:
-    """The report as JSON-ready data."""
+    """The report as JSON-ready data.
+
+    Args:
+        spec: resolved.
+        primary_metric: what the run is judged by.
+        density: the three densities.
+        table: the per-layer table.
+        evaluation: figures of the pruned model.
+        dense_evaluation: figures of the dense one.
+        useless: what to tell of a pruned model that is no better than guessing.
+        data: rows, labels, steps.
+        sizes: bytes of the deliverables.
+        seconds: by phase.
+        provenance: as `lineage` gives it.
+    """
     return {
         "version": REPORT_VERSION,
         "method": spec.method,
@@ -101,25 +116,20 @@ def build_report(
         "layers": [asdict(row) for row in table],
         "bytes": sizes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": _notes(evaluation[primary_metric], data),
+        "notes": _notes(useless),
         "spec": spec.model_dump(mode="json"),
         "lineage": provenance,
     }
 
 
-def _notes(quality: float, data: dict[str, object]) -> list[str]:
+def _notes(useless: str | None) -> list[str]:
     """What a reader of the figures should know."""
     notes = [
         "The model directory stores its zeros: it is as large as the dense one until it is compressed (zstd or gzip).",
         "Unstructured zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number.",
     ]
-    trivial = data["majority_share"]
-    if isinstance(trivial, float) and quality <= trivial:
-        notes.insert(
-            0,
-            f"The pruned model is no better than always guessing the most frequent class ({trivial:.1%}). Train "
-            "longer, or lower the target sparsity.",
-        )
+    if useless is not None:
+        notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")
     return notes
 
 

@@ -114,6 +114,7 @@ def prune(
         table=table,
         evaluation=result_evaluation,
         dense_evaluation=run.position.dense_evaluation,
+        useless=run.task.useless(result_evaluation[run.task.primary_metric], run.evaluation),
         data={
             "train_rows": run.rows[0],
             "eval_rows": run.rows[1],
@@ -121,7 +122,7 @@ def prune(
             "eval_items": len(run.evaluation),
             "held_out": evaluation is None,
             "labels": run.task.labels,
-            "majority_share": run.task.trivial(run.evaluation),
+            "majority_share": run.task.majority_share(run.evaluation),
             "steps": run.spec.total_steps(len(run.train)),
         },
         sizes=_sizes(output_dir),

@@ -161,9 +161,18 @@ class Task(ABC):
             DataError: too few rows.
         """
 
-    def trivial(self, split: EncodedSplit) -> float | None:
-        """The primary metric of a model that always gives the same answer; None where that means nothing."""
+    def majority_share(self, split: EncodedSplit) -> float | None:
+        """Share of the most frequent class among the items; None for a task without classes of items."""
         return None
+
+    @abstractmethod
+    def useless(self, quality: float, split: EncodedSplit) -> str | None:
+        """What to tell of a model that is no better than guessing; None of one that is better.
+
+        Args:
+            quality: its primary metric.
+            split: what it was judged on.
+        """
 
     def collate(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
         """Pad items on the right, to a multiple of eight tokens, into one batch."""

@@ -58,6 +58,12 @@ class AnswerQuestions(Task):
             raise DataError("All rows have the same context, so none can be held out. Upload an evaluation split.")
         return grouped_holdout(groups, share, seed)
 
+    def useless(self, quality: float, split: EncodedSplit) -> str | None:
+        """No word of any answer found."""
+        if quality > 0:
+            return None
+        return "The pruned model is no better than guessing: its answers share no word with the right ones (f1 0)."
+
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float
     ) -> Tensor:

@@ -65,9 +65,14 @@ class RateTexts(Task):
         numbers_in(table, cast(Regression, self.columns).label)  # named by the row that the user knows
         return random_holdout(table.num_rows, share, seed)
 
-    def trivial(self, split: EncodedSplit) -> float:
-        """0: a constant correlates with nothing."""
-        return 0.0
+    def useless(self, quality: float, split: EncodedSplit) -> str | None:
+        """A correlation of 0, as a constant has, or below."""
+        if quality > 0:
+            return None
+        return (
+            "The pruned model is no better than guessing: its numbers do not rise with the true ones (pearson "
+            f"{quality:.3f})."
+        )
 
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float

@@ -63,6 +63,12 @@ class TagWords(Task):
         self._tags(table)  # what is wrong is named by the row that the user knows
         return random_holdout(table.num_rows, share, seed)
 
+    def useless(self, quality: float, split: EncodedSplit) -> str | None:
+        """Nothing found, as by tagging every word `O`."""
+        if quality > 0:
+            return None
+        return "The pruned model is no better than guessing: it finds nothing of what is tagged (f1 0)."
+
     def collate(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
         """Pad items and their tags on the right."""
         return dict(DataCollatorForTokenClassification(tokenizer, pad_to_multiple_of=8)(list(examples)))

@@ -195,6 +195,13 @@ def test_gold_spans_score_a_hundred_and_padding_changes_nothing() -> None:
     assert judged(split, tokenizer, [2], {2: 9.0}) == 100.0, "any subset can be judged"
 
 
+def test_a_model_that_finds_no_word_is_no_better_than_guessing() -> None:
+    split = TASK.encode(table(), word_pieces(CONTEXT, *QUESTIONS), 384)
+    assert "share no word" in str(TASK.useless(0.0, split))
+    assert TASK.useless(0.1, split) is None
+    assert TASK.majority_share(split) is None
+
+
 def test_a_sample_of_windows_keeps_rows_whole() -> None:
     rows = pa.concat_tables([table()] * 4)
     split = TASK.encode(rows, word_pieces(CONTEXT), 20)

@@ -93,6 +93,15 @@ def test_the_scale_of_the_numbers_does_not_matter(scale: float) -> None:
     assert found["pearson"] == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("pearson", "useless"), [(0.01, False), (0.0, True), (-0.3, True), (math.nan, True)])
+def test_numbers_that_do_not_rise_with_the_true_ones_are_guesses(pearson: float, useless: bool) -> None:
+    split = TASK.encode(table(pa.array([1.0, 2.0])), word_pieces("a film play"), 16)
+    told = TASK.useless(pearson, split)
+    assert (told is not None) is useless
+    assert "class" not in str(told)
+    assert TASK.majority_share(split) is None
+
+
 def test_a_teacher_passes_on_its_number() -> None:
     student, teacher = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [2.5]])
     loss = TASK.distillation_loss(ModelOutput(logits=student), {"logits": teacher}, {}, temperature=2.0)

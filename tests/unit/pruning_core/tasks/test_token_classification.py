@@ -74,6 +74,14 @@ def test_gold_tags_score_one_and_every_word_counts() -> None:
     }
 
 
+def test_a_model_that_finds_nothing_is_no_better_than_guessing() -> None:
+    split = TASK.encode(table(), KNOWN, 64)
+    nothing = judged(table(), [["O"] * 4, ["O"] * 3])
+    assert "nothing of what is tagged" in str(TASK.useless(nothing["f1"], split))
+    assert TASK.useless(judged(table(), GOLD)["f1"], split) is None
+    assert TASK.majority_share(split) is None
+
+
 def test_words_that_were_cut_off_count_as_not_found() -> None:
     # room for [CLS], six tokens and [SEP]
     assert judged(table(), GOLD, max_length=8)["f1"] == 1.0, "'London' begins in time, and only 'left' is cut off, an O"
