@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pruning_core.columns import Columns
 from pruning_core.tasks.base import ColumnError, DataError, EncodedSplit, Task
+from pruning_core.tasks.registry import TASKS
 
 #: Share of the training rows held out where no evaluation split is given.
 HOLDOUT = 0.1
@@ -37,15 +38,23 @@ def tables_of(train: pa.Table, evaluation: pa.Table | None, columns: Columns) ->
     """The tables by the names of their splits.
 
     Raises:
-        DataError: one lacks a column of the task.
+        DataError: one has no rows, or not the columns that the task reads.
     """
     tables = {TRAINING: train} if evaluation is None else {TRAINING: train, EVALUATION: evaluation}
     for split, table in tables.items():
-        within = f" in the {split} split" if len(tables) > 1 else ""
+        named = split if len(tables) > 1 else None
+        within = f" in the {named} split" if named else ""
         for column in columns.names().values():
-            if column not in table.column_names:
+            found = table.column_names.count(column)
+            if found == 0:
                 has = ", ".join(table.column_names)
                 raise DataError(f"There is no column {column!r}{within}. The columns are: {has}.")
+            if found > 1:
+                raise DataError(f"There are {found} columns {column!r}{within}. Rename all but one, or leave them out.")
+        if len(table) == 0:
+            raise DataError(f"There is no row{within}.")
+        with _as_the_user_sees_it(named):
+            TASKS[type(columns)].check_columns(table, columns)
     return tables
 
 

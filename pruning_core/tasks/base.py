@@ -120,7 +120,9 @@ class Task(ABC):
     primary_metric: ClassVar[str]
     #: The model's outputs that a teacher's are compared with.
     logits: ClassVar[tuple[str, ...]] = ("logits",)
-    #: Whether those have a value per token, [b, tokens, …], instead of one per item.
+    #: Whether the task has labels.
+    labelled: ClassVar[bool] = False
+    #: Whether the logits have a value per token, [b, tokens, …], instead of one per item.
     per_token: ClassVar[bool] = False
 
     def __init__(self, columns: Columns, labels: Sequence[Label]) -> None:
@@ -129,11 +131,20 @@ class Task(ABC):
         self.labels = list(labels)
 
     @classmethod
+    @abstractmethod
+    def check_columns(cls, table: pa.Table, columns: Columns) -> None:
+        """Check that the columns hold what the task reads, by their types alone.
+
+        Raises:
+            ColumnError: one does not.
+        """
+
+    @classmethod
     def labels_in(cls, tables: Sequence[pa.Table], columns: Columns) -> list[Label]:
         """The class labels or tags of a dataset, in an order that depends on nothing else; none where a task has none.
 
         Raises:
-            DataError: too few to learn from.
+            DataError: too few to learn from, or of unlike types.
         """
         return []
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from pruning_core.columns import QuestionAnswering
+from pruning_core.columns import Columns, QuestionAnswering
 from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Quality, Task, divergence
 from pruning_core.tasks.holdout import Halves, grouped_holdout
+from pruning_core.tasks.kinds import expect_texts
 from pruning_core.tasks.squad_scores import exact_match, f1
 from pruning_core.tasks.windows import OUTSIDE, Windows
 
@@ -33,6 +34,13 @@ class AnswerQuestions(Task):
     primary_metric = "f1"
     logits = ("start_logits", "end_logits")
     per_token = True
+
+    @classmethod
+    def check_columns(cls, table: pa.Table, columns: Columns) -> None:
+        """Texts; answers are looked at row by row."""
+        names = cast(QuestionAnswering, columns)
+        for column in (names.question, names.context):
+            expect_texts(table, column)
 
     def head(self) -> dict[str, object]:
         """Two outputs a token: start and end."""

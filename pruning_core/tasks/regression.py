@@ -13,9 +13,10 @@ from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from pruning_core.columns import Regression
+from pruning_core.columns import Columns, Regression
 from pruning_core.tasks.base import Batch, ColumnError, EncodedSplit, Quality, Task
 from pruning_core.tasks.holdout import Halves, random_holdout
+from pruning_core.tasks.kinds import expect_numbers, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
 
 
@@ -25,9 +26,7 @@ def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
     Raises:
         ColumnError: a row has none, or one that is not finite; or the column holds something else.
     """
-    kind = table[column].type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise ColumnError(column, str(kind), remedy="Regression needs numbers.")
+    expect_numbers(table, column)
     values = table[column].cast(pa.float64()).to_numpy()  # nulls become NaN
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
@@ -41,6 +40,14 @@ class RateTexts(Task):
 
     model_class = AutoModelForSequenceClassification
     primary_metric = "pearson"
+
+    @classmethod
+    def check_columns(cls, table: pa.Table, columns: Columns) -> None:
+        """Texts, and numbers."""
+        names = cast(Regression, columns)
+        for column in filter(None, (names.text, names.text_pair)):
+            expect_texts(table, column)
+        expect_numbers(table, names.label)
 
     def head(self) -> dict[str, object]:
         """One output."""

@@ -14,6 +14,7 @@ from transformers.utils.generic import ModelOutput
 from pruning_core.columns import Columns, TextClassification
 from pruning_core.tasks.base import Batch, ColumnError, DataError, EncodedSplit, Label, Quality, Task, classes
 from pruning_core.tasks.holdout import Halves, stratified_holdout
+from pruning_core.tasks.kinds import expect_alike, expect_classes, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
 
 
@@ -21,8 +22,9 @@ def labels_of(tables: Sequence[pa.Table], column: str) -> list[Label]:
     """The distinct labels of a column over all tables, sorted.
 
     Raises:
-        DataError: fewer than two classes.
+        DataError: fewer than two classes, or tables with labels of unlike types.
     """
+    expect_alike(tables, column)
     values: set[Label] = set()
     for table in tables:
         values.update(value for value in table[column].unique().to_pylist() if value is not None)
@@ -62,6 +64,15 @@ class ClassifyTexts(Task):
 
     model_class = AutoModelForSequenceClassification
     primary_metric = "accuracy"
+    labelled = True
+
+    @classmethod
+    def check_columns(cls, table: pa.Table, columns: Columns) -> None:
+        """Texts, and labels."""
+        names = cast(TextClassification, columns)
+        for column in filter(None, (names.text, names.text_pair)):
+            expect_texts(table, column)
+        expect_classes(table, names.label)
 
     @classmethod
     def labels_in(cls, tables: Sequence[pa.Table], columns: Columns) -> list[Label]:

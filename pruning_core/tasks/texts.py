@@ -61,7 +61,7 @@ class EncodedTexts(EncodedSplit):
         pieces: dict[str, list[NDArray[np.int32]]] = {}
         lengths: list[int] = []
         for batch in table.select(named).to_batches(max_chunksize=1000):
-            texts = [[str(value) for value in batch[column].to_pylist()] for column in named]
+            texts = [batch[column].to_pylist() for column in named]
             encoded = tokenizer(
                 *texts, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
             )

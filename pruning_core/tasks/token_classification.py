@@ -16,6 +16,7 @@ from pruning_core.columns import Columns, TokenClassification
 from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Example, Label, Quality, Task, classes, divergence
 from pruning_core.tasks.entities import Entity, entities_in, follow_a_scheme, scores
 from pruning_core.tasks.holdout import Halves, random_holdout
+from pruning_core.tasks.kinds import expect_alike, expect_tags, expect_words
 from pruning_core.tasks.words import TaggedWords, tag_ids
 
 
@@ -25,19 +26,29 @@ class TagWords(Task):
     model_class = AutoModelForTokenClassification
     primary_metric = "f1"
     per_token = True
+    labelled = True
+
+    @classmethod
+    def check_columns(cls, table: pa.Table, columns: Columns) -> None:
+        """Lists of words, and lists of tags."""
+        names = cast(TokenClassification, columns)
+        expect_words(table, names.tokens)
+        expect_tags(table, names.tags)
 
     @classmethod
     def labels_in(cls, tables: Sequence[pa.Table], columns: Columns) -> list[Label]:
         """The distinct tags, sorted.
 
         Raises:
-            DataError: fewer than two.
+            DataError: fewer than two, or tables with tags of unlike types.
         """
         column = cast(TokenClassification, columns).tags
+        expect_alike(tables, column)
         values: set[Label] = set()
         for table in tables:
-            flat = pc.list_flatten(table[column])
-            values.update(value for value in flat.unique().to_pylist() if value is not None)
+            if not pa.types.is_null(table[column].type):
+                flat = pc.list_flatten(table[column])
+                values.update(value for value in flat.unique().to_pylist() if value is not None)
         if len(values) < 2:
             raise DataError(f"Column {column!r} has one tag only; classification needs at least two.")
         return sorted(values)

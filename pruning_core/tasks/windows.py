@@ -107,8 +107,8 @@ class Windows(EncodedSplit):
         done = 0
         wanted = [columns.question, columns.context, columns.answers]
         for batch in table.select(wanted).to_batches(max_chunksize=500):
-            questions = [self._cut(str(question)) for question in batch[columns.question].to_pylist()]
-            contexts = [str(context) for context in batch[columns.context].to_pylist()]
+            questions = [self._cut(question) for question in batch[columns.question].to_pylist()]
+            contexts = batch[columns.context].to_pylist()
             spans = [
                 self._first_span(context, answers, done + row)
                 for row, (context, answers) in enumerate(zip(contexts, batch[columns.answers].to_pylist(), strict=True))

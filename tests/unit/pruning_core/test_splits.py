@@ -1,11 +1,13 @@
 """The user's tables: what is wrong with them is named by split, column and row as the user knows them."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pytest
 
 from pruning_core.columns import Columns, QuestionAnswering, Regression, TextClassification, TokenClassification
 from pruning_core.splits import Splits, encode_splits, tables_of
-from pruning_core.tasks.base import DataError
+from pruning_core.tasks.base import DataError, Label
 from pruning_core.tasks.registry import TASKS, task_of
 from tests.tiny import tiny_tokenizer
 
@@ -80,6 +82,117 @@ def test_a_column_that_is_not_there_is_missed_in_its_split() -> None:
         encoded(RATE, table().drop_columns("score"))
     with pytest.raises(DataError, match="no column 'score' in the evaluation split"):
         encoded(RATE, table(), table().drop_columns("score"))
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    twice = table().append_column("text", table()["text"])
+    with pytest.raises(DataError, match=r"There are 2 columns 'text' in the evaluation split\. Rename"):
+        encoded(CLASSIFY, table(), twice)
+    other = table().append_column("score", table()["score"])
+    assert encoded(CLASSIFY, other).rows == (36, 4), "another column is none of ours"
+
+
+@pytest.mark.parametrize("columns", [CLASSIFY, RATE, ANSWER, TAG])
+def test_a_table_without_rows_is_refused(columns: Columns) -> None:
+    empty = table().slice(0, 0)
+    with pytest.raises(DataError, match="There is no row in the evaluation split"):
+        encoded(columns, table(), empty)
+    with pytest.raises(DataError, match="There is no row in the training split"):
+        encoded(columns, empty, table())
+    with pytest.raises(DataError, match=r"There is no row\."):
+        encoded(columns, empty)
+
+
+def filled(column: str, values: Sequence[object], kind: pa.DataType | None = None) -> pa.Table:
+    """Rows that fit every task, but for one column."""
+    names = table().column_names
+    array = pa.array(list(values) * (ROWS // len(values)), kind)
+    return table().set_column(names.index(column), column, array)
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "values", "words"),
+    [
+        (CLASSIFY, "text", [b"the film"], "holds binary.* Texts are strings: cast it"),
+        (CLASSIFY, "text", [["the film"]], "holds list<.*> in the evaluation split. Texts are strings"),
+        (CLASSIFY, "text", [1, 2], "holds int64.* Texts are strings"),
+        (CLASSIFY, "label", [[0], [1]], "holds list<.*> in the evaluation split. Labels are strings, integers or"),
+        (CLASSIFY, "label", [{"a": 0}, {"a": 1}], "holds struct<.*Labels are"),
+        (CLASSIFY, "label", [0.5, 1.5], "holds double.* Labels are .* choose the task 'regression'"),
+        (RATE, "text", [b"the film"], "holds binary"),
+        (RATE, "score", ["1", "2"], "holds string in the evaluation split. Regression needs numbers"),
+        (RATE, "score", [True, False], "holds bool.* Regression needs numbers"),
+        (ANSWER, "text", [b"the film"], "holds binary"),
+        (TAG, "tokens", ["the film"], "holds string.* list of words"),
+        (TAG, "tokens", [[1, 2]], "holds list<.*int64>.* words are strings"),
+        (TAG, "tags", ["O B-X"], "holds string.* list of tags"),
+        (TAG, "tags", [[0.0, 1.5]], "holds list<.*double>.* tags are strings or integers"),
+    ],
+)
+def test_a_column_of_another_type_is_refused(
+    columns: Columns, column: str, values: Sequence[object], words: str
+) -> None:
+    """`str` would make a text of anything: b'…' and ['…'] were learnt from, quotes and all."""
+    with pytest.raises(DataError, match=f"Column {column!r} {words}"):
+        encoded(columns, table(), filled(column, values))
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "kind"),
+    [
+        (CLASSIFY, "text", pa.large_string()),
+        (CLASSIFY, "text", pa.dictionary(pa.int32(), pa.string())),
+        (CLASSIFY, "label", pa.dictionary(pa.int32(), pa.string())),
+        (RATE, "score", pa.float32()),
+        (TAG, "tokens", pa.large_list(pa.large_string())),
+        (TAG, "tags", pa.list_(pa.string(), 2)),
+    ],
+)
+def test_other_ways_to_store_the_same_are_read(columns: Columns, column: str, kind: pa.DataType) -> None:
+    stored = table().set_column(table().column_names.index(column), column, pa.array(GOOD[column], kind))
+    assert encoded(columns, stored).train[0] == encoded(columns, table()).train[0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "found"),
+    [(CLASSIFY, "label", "no label"), (RATE, "score", "no number"), (TAG, "tags", "0 tags"), (ANSWER, "answers", "no")],
+)
+def test_a_column_of_nothing_but_nulls_is_told_by_its_first_row(columns: Columns, column: str, found: str) -> None:
+    with pytest.raises(DataError, match=f"Column {column!r} holds {found} .*in row 1 of the training split"):
+        encoded(columns, filled(column, [None], pa.null()), table())
+
+
+@pytest.mark.parametrize(
+    ("columns", "column", "one", "other", "words"),
+    [
+        (CLASSIFY, "label", [0, 1], ["0", "1"], "integers in the training split and strings in the evaluation split"),
+        (CLASSIFY, "label", [0, 1], [False, True], "integers in the training split and booleans"),
+        (TAG, "tags", [[0, 1]], [["0", "1"]], "integers in the training split and strings"),
+    ],
+)
+def test_labels_of_unlike_types_are_refused(
+    columns: Columns, column: str, one: Sequence[object], other: Sequence[object], words: str
+) -> None:
+    tables = [filled(column, one), filled(column, other)]
+    with pytest.raises(DataError, match=f"Column {column!r} holds {words}.* same type"):
+        TASKS[type(columns)].labels_in(tables, columns)
+    assert len(TASKS[type(columns)].labels_in([filled(column, [None], pa.null()), tables[1]], columns)) == 2
+
+
+@pytest.mark.parametrize("columns", [CLASSIFY, TAG])
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["x"], "labels has 1 of the two classes"),
+        ([], "labels has 0"),
+        (["a", "b", "b"], "labels has 'b' and 'b'"),
+        (["1", "2", 1], "labels has '1' and 1, which are the same to a model's config"),
+        ([1, True], "labels has 1 and True"),
+    ],
+)
+def test_labels_that_cannot_be_told_apart_are_refused(columns: Columns, labels: list[Label], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        task_of(columns, labels)
 
 
 def test_rows_are_those_of_the_tables_and_a_tenth_is_held_out_of_a_single_one() -> None:

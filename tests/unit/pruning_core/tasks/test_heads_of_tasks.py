@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 
 from pruning_core.columns import Columns, QuestionAnswering, Regression, TextClassification, TokenClassification
 from pruning_core.evaluation import evaluate
-from pruning_core.tasks.registry import task_of
+from pruning_core.tasks.registry import TASKS, task_of
 from tests.tiny import tiny_config, tiny_tokenizer
 
 ROWS = 24
@@ -27,7 +27,7 @@ TABLE = pa.table(
         "tags": [["O", "B-X"] + ["O"] * (len(TEXTS[row % 3].split()) - 2) for row in range(ROWS)],
     }
 )
-TASKS: list[Columns] = [
+COLUMNS: list[Columns] = [
     TextClassification(text="text", text_pair="pair", label="label"),
     Regression(text="text", text_pair="pair", label="score"),
     QuestionAnswering(question="pair", context="text", answers="answers"),
@@ -35,11 +35,10 @@ TASKS: list[Columns] = [
 ]
 
 
-@pytest.mark.parametrize("columns", TASKS, ids=lambda columns: columns.type)
+@pytest.mark.parametrize("columns", COLUMNS, ids=lambda columns: columns.type)
 @pytest.mark.parametrize("family", ["bert", "roberta", "gpt2", "t5"])
 def test_a_model_of_each_family_is_trained_and_judged(family: str, columns: Columns) -> None:
-    kind = type(task_of(columns, []))
-    task = task_of(columns, kind.labels_in([TABLE], columns))
+    task = task_of(columns, TASKS[type(columns)].labels_in([TABLE], columns))
     torch.manual_seed(0)
     model = task.model_class.from_config(tiny_config(family, **task.head()))  # type: ignore[attr-defined]
     assert isinstance(model, PreTrainedModel)
