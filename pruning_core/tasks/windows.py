@@ -1,7 +1,6 @@
 """Questions with contexts as token ids: a context too long for the model is read through several windows."""
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from pruning_core.columns import QuestionAnswering
+from pruning_core.tasks.answers import LAYOUTS, UnknownLayout, answers_of
 from pruning_core.tasks.base import ColumnError, EncodedSplit, Example
 from pruning_core.tasks.texts import require_texts
 
@@ -30,23 +30,6 @@ def longest_question(max_length: int, special_tokens: int) -> int:
     """Most tokens of a question: what leaves the context room to share and to go on by half as much."""
     stride = stride_of(max_length)
     return max(1, max_length - special_tokens - stride - max(1, stride // 2))
-
-
-def answers_of(value: object) -> tuple[list[str], list[int]]:
-    """The texts and starts of a row's answers, from either of the layouts in use; a missing start is -1.
-
-    Args:
-        value: `{"text": […], "answer_start": […]}` or a list of `{"text": …, "answer_start": …}`; or None.
-    """
-    if isinstance(value, Mapping):
-        texts = cast(Sequence[str | None], value.get("text") or [])
-        starts = list(cast(Sequence[int | None], value.get("answer_start") or []))
-        pairs = list(zip(texts, starts + [None] * (len(texts) - len(starts)), strict=False))
-    else:
-        answers = cast(Sequence[Mapping[str, object]], value or [])
-        pairs = [(cast(str | None, each["text"]), cast(int | None, each.get("answer_start"))) for each in answers]
-    given = [(text, start) for text, start in pairs if text is not None and text.strip()]
-    return [text for text, _ in given], [-1 if start is None else start for _, start in given]
 
 
 def spans_in(context: str, texts: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
@@ -162,7 +145,10 @@ class Windows(EncodedSplit):
         return answers_of(self._answers[row].as_py())[0]
 
     def _first_span(self, context: str, value: object, row: int) -> tuple[int, int]:
-        texts, starts = answers_of(value)
+        try:
+            texts, starts = answers_of(value)
+        except UnknownLayout:
+            raise ColumnError(self._column, str(value)[:100], row=row, remedy=LAYOUTS) from None
         if not texts:
             raise ColumnError(self._column, "no answer", row=row, remedy=_UNANSWERED)
         spans = spans_in(context, texts, starts)

@@ -11,9 +11,10 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import QuestionAnswering
+from pruning_core.tasks.answers import UnknownLayout, answers_of
 from pruning_core.tasks.base import DataError
 from pruning_core.tasks.question_answering import AnswerQuestions, best_spans
-from pruning_core.tasks.windows import OUTSIDE, Windows, answers_of, longest_question, spans_in, stride_of
+from pruning_core.tasks.windows import OUTSIDE, Windows, longest_question, spans_in, stride_of
 from tests.unit.pruning_core.tasks.tokenizers import byte_pairs, word_pieces
 
 CONTEXT = "The oak is a tree. Its wood was used for ships in Venice, and 1,200 of them sailed in 1571."
@@ -117,6 +118,47 @@ def test_answers_come_in_either_layout_and_with_several_golds() -> None:
     split = TASK.encode(rows, word_pieces(CONTEXT), 384)
     assert target_text(split, 0) == "a tree", "the first gold is learned"
     assert split.golds(0) == ["a tree", " tree"], "all of them count"
+
+
+@pytest.mark.parametrize("start", [0, 11, None])
+def test_a_single_answer_needs_no_list(start: int | None) -> None:
+    """It was read letter by letter: the answer learnt was "a"."""
+    value = {"text": "a tree", "answer_start": start}
+    assert answers_of(value) == answers_of([value]) == (["a tree"], [-1 if start is None else start])
+    assert answers_of({"text": "a tree"}) == (["a tree"], [-1])
+    rows = table().slice(0, 1).set_column(2, "answers", pa.array([value]))
+    split = TASK.encode(rows, word_pieces(CONTEXT), 384)
+    assert target_text(split, 0) == "a tree"
+    assert split.golds(0) == ["a tree"]
+
+
+UNKNOWN: list[object] = [
+    "a tree",
+    ["a tree"],
+    7,
+    [None],
+    {"answer": "a tree"},
+    {"text": "a tree", "answer_start": [11]},
+    {"text": "a tree", "answer_start": 11.0},
+    {"text": "a tree", "answer_start": True},
+    {"text": ["a tree"], "answer_start": 11},
+    {"text": ["a tree"], "answer_start": [11, 12]},
+    {"text": [7], "answer_start": [11]},
+    {"text": 7, "answer_start": 11},
+    [{"text": ["a tree"], "answer_start": [11]}],
+    [{"answer": "a tree"}],
+]
+
+
+@pytest.mark.parametrize("value", UNKNOWN, ids=str)
+def test_answers_in_a_layout_that_we_do_not_know_are_refused_with_their_row(value: object) -> None:
+    with pytest.raises(UnknownLayout):
+        answers_of(value)
+    rows = table().slice(0, 1).set_column(2, "answers", pa.array([value]))
+    with pytest.raises(
+        DataError, match=r"Column 'answers' holds .* in row 1\. Answers are \{\"text\": \[\"an oak\"\], .*"
+    ):
+        TASK.encode(rows, word_pieces(CONTEXT), 64)
 
 
 def test_an_answer_that_is_not_at_its_start_is_searched_for() -> None:
