@@ -10,8 +10,21 @@ from transformers import PreTrainedTokenizerBase
 
 from pruning_core.tasks.base import ColumnError, EncodedSplit, Example
 
-#: What tokenizers may give besides `input_ids`; attention masks follow from padding.
-_KEYS = ("input_ids", "token_type_ids")
+#: What of a tokenizer's output is kept; attention masks follow from padding.
+KEYS = ("input_ids", "token_type_ids")
+
+
+def flattened(
+    rows: Sequence[Sequence[int]], key: str, tokenizer: PreTrainedTokenizerBase
+) -> tuple[NDArray[np.int32], list[int]]:
+    """The rows of an entry of `KEYS` behind one another, and the length of each.
+
+    A row of no token becomes one of padding: an empty text comes to nothing where the tokenizer adds no special tokens
+    (GPT-2), and no model reads a batch without a token.
+    """
+    filler = [tokenizer.pad_token_id if key == "input_ids" else 0]
+    filled = [row or filler for row in rows]
+    return np.concatenate([np.array(row, dtype=np.int32) for row in filled]), [len(row) for row in filled]
 
 
 def require_texts(table: pa.Table, columns: Sequence[str]) -> None:
@@ -65,11 +78,10 @@ class EncodedTexts(EncodedSplit):
             encoded = tokenizer(
                 *texts, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
             )
-            lengths += [len(ids) for ids in encoded["input_ids"]]
-            for key in _KEYS:
-                if key in encoded:
-                    flat = np.concatenate([np.array(row, dtype=np.int32) for row in encoded[key]])
-                    pieces.setdefault(key, []).append(flat)
+            for key in filter(encoded.__contains__, KEYS):
+                flat, counts = flattened(encoded[key], key, tokenizer)
+                pieces.setdefault(key, []).append(flat)
+                lengths += counts if key == "input_ids" else []
         self._columns = {key: np.concatenate(parts) for key, parts in pieces.items()}
         self.lengths = np.array(lengths, dtype=np.int64)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)])

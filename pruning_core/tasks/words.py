@@ -11,6 +11,7 @@ from tokenizers import pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from pruning_core.tasks.base import ColumnError, EncodedSplit, Example, Label
+from pruning_core.tasks.texts import KEYS, flattened
 
 #: A token without a tag: special, or not the first of its word. What torch's cross-entropy ignores.
 UNTAGGED = -100
@@ -83,12 +84,11 @@ class TaggedWords(EncodedSplit):
                 return_attention_mask=False,
                 verbose=False,
             )
-            lengths += [len(ids) for ids in encoded["input_ids"]]
-            for key in ("input_ids", "token_type_ids"):
-                if key in encoded:
-                    flat = np.concatenate([np.array(ids, dtype=np.int32) for ids in encoded[key]])
-                    pieces.setdefault(key, []).append(flat)
-            firsts = [first_tokens(encoded.word_ids(row)) for row in range(len(encoded["input_ids"]))]
+            for key in filter(encoded.__contains__, KEYS):
+                flat, own = flattened(encoded[key], key, tokenizer)
+                pieces.setdefault(key, []).append(flat)
+                lengths += own if key == "input_ids" else []
+            firsts = [first_tokens(encoded.word_ids(row) or [None]) for row in range(len(encoded["input_ids"]))]
             pieces.setdefault("word", []).append(np.concatenate(firsts))
         self._columns = {key: np.concatenate(parts) for key, parts in pieces.items()}
         self._word = self._columns.pop("word")
@@ -112,9 +112,16 @@ class TaggedWords(EncodedSplit):
 
 
 def first_tokens(word_ids: Sequence[int | None]) -> NDArray[np.int32]:
-    """[tokens] the number of the word where a token is the first of one, else -1."""
+    """[tokens] the number of the word where a token is the first of one, else -1.
+
+    Where no word came to a token, as in a row of blanks, the first token stands for the first word: a batch with nothing
+    to learn has a loss of 0/0.
+    """
     before = pairwise([None, *word_ids])
-    return np.array([-1 if word is None or word == last else word for last, word in before], dtype=np.int32)
+    firsts = np.array([-1 if word is None or word == last else word for last, word in before], dtype=np.int32)
+    if (firsts < 0).all():
+        firsts[0] = 0
+    return firsts
 
 
 def apart(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:

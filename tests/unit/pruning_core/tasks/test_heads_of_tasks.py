@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tokenizers import processors
 from transformers import PreTrainedModel
 
 from pruning_core.columns import Columns, QuestionAnswering, Regression, TextClassification, TokenClassification
@@ -56,3 +57,34 @@ def test_a_model_of_each_family_is_trained_and_judged(family: str, columns: Colu
     figures = evaluate(model, tokenizer, task, split)
     assert task.primary_metric in figures
     assert np.isfinite(list(figures.values())).all()
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize("columns", [COLUMNS[0], COLUMNS[1], COLUMNS[3]], ids=lambda columns: columns.type)
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_batch_of_empty_texts_is_read(family: str, columns: Columns, special: bool) -> None:
+    """GPT-2's tokenizers add no special tokens, so that an empty text comes to nothing."""
+    tokenizer = tiny_tokenizer()
+    if not special:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A", pair="$A $B:1", special_tokens=[]
+        )
+    empty = pa.table(
+        {
+            "text": ["", " "] * 4,
+            "pair": [""] * 8,
+            "label": ["good", "bad"] * 4,
+            "score": [1.0, 2.0] * 4,
+            "tokens": [[""], ["", " "]] * 4,
+            "tags": [["B-X"], ["B-X", "O"]] * 4,
+        }
+    )
+    task = task_of(columns, TASKS[type(columns)].labels_in([TABLE], columns))
+    torch.manual_seed(0)
+    model = task.model_class.from_config(tiny_config(family, **task.head()))  # type: ignore[attr-defined]
+    split = task.encode(empty, tokenizer, 16)
+    assert (max(split.lengths) == 1) is not special
+    for items in ([0], [0, 1, 2]):
+        loss = model(**task.collate(tokenizer, [split[item] for item in items]))["loss"]
+        assert torch.isfinite(loss)
+    assert np.isfinite(list(evaluate(model, tokenizer, task, split).values())).all()

@@ -216,6 +216,13 @@ def test_a_word_that_comes_to_no_token_counts_as_not_found(tokenizer: PreTrained
     assert split.tags(0).tolist() == [1, 3, 4]
 
 
+def test_a_row_of_blanks_is_read_at_its_first_token() -> None:
+    split = TASK.encode(table([["", " "], ["Ada"]], [["B-PER", "O"], ["B-PER"]]), KNOWN, 64)
+    assert split.words_of(0).tolist() == [0, -1]
+    assert split[0]["labels"] == [1, -100], "else a batch of it alone would have a loss of 0/0"
+    assert split.words_of(1).tolist() == [-1, 0, -1]
+
+
 def test_a_teacher_passes_on_its_tags_for_real_tokens_only() -> None:
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 4, 5, generator=generator), torch.randn(2, 4, 5, generator=generator)
