@@ -17,6 +17,7 @@ from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
+from pruning_core.positions import within_positions
 from pruning_core.precision import best_device, uses_bf16
 from pruning_core.pruner import Pruner
 from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
@@ -81,7 +82,8 @@ def prune(
     Raises:
         ScheduleError: the run is too short for the schedule.
         DataError: rows do not fit the task.
-        ModelError: the model's weights do not fit its config, or a teacher's do not fit the task.
+        ModelError: the model's weights do not fit its config, or a teacher's do not fit the task, or `max_length` is
+            beyond the model's positions.
         NothingToPrune: no matrix matches `pruning.modules`, or the model has no such units.
         Diverged: the loss is no longer finite.
         CheckpointError: the checkpoint is another run's, or damaged.
@@ -158,6 +160,7 @@ class _Run:
         self.model_dir = model_dir
         self.task: Task = task_of(columns, labels)
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_dir)
+        spec = within_positions(spec, model_dir)
         splits = encode_splits(self.task, tables, self.tokenizer, spec.training.max_length, spec.training.seed)
         self.train, self.evaluation, self.rows = splits.train, splits.evaluation, splits.rows
         self.schedule = spec.schedule(len(self.train))

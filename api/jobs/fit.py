@@ -8,7 +8,7 @@ from api.jobs.findings import Findings
 from api.jobs.heads import has_head, other_labels
 from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
-from pruning_core.architectures import max_tokens, tasks_of
+from pruning_core.architectures import max_tokens, tasks_of, too_long
 from pruning_core.columns import QuestionAnswering, TokenClassification
 from pruning_core.schedule import ScheduleError
 from store import Model
@@ -24,10 +24,7 @@ def fitting_length(spec: JobSpec, model: Model, findings: Findings) -> int:
     if most is None or wanted <= most:
         return wanted
     if "max_length" in spec.training.model_fields_set:
-        findings.wrong(
-            ("training", "max_length"),
-            f"training.max_length is {wanted}, and the model has positions for {most} tokens. Use {most} or less.",
-        )
+        findings.wrong(("training", "max_length"), too_long(wanted, most))
     else:
         findings.advise(f"The model has positions for {most} tokens, so training.max_length is {most}, not {wanted}.")
     return most

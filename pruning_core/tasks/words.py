@@ -114,8 +114,8 @@ class TaggedWords(EncodedSplit):
 def first_tokens(word_ids: Sequence[int | None]) -> NDArray[np.int32]:
     """[tokens] the number of the word where a token is the first of one, else -1.
 
-    Where no word came to a token, as in a row of blanks, the first token stands for the first word: a batch with nothing
-    to learn has a loss of 0/0.
+    Where no word came to a token, as in a row of blanks, the first token stands for the first word: a batch that has
+    nothing to learn has a loss of 0/0.
     """
     before = pairwise([None, *word_ids])
     firsts = np.array([-1 if word is None or word == last else word for last, word in before], dtype=np.int32)

@@ -154,6 +154,22 @@ def test_a_run_too_short_to_prune_in_is_refused_before_training(model_dir: Path,
         prune(model_dir, reviews(64), spec(training={"epochs": 1}), tmp_path)
 
 
+def test_texts_longer_than_the_model_s_positions_are_refused_before_training(model_dir: Path, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        raise AssertionError("a step was taken")
+
+    words = r"training\.max_length is 65, and the model has positions for 64 tokens\. Use 64 or less\."
+    with pytest.raises(ModelError, match=words):
+        prune(model_dir, reviews(96), spec(training={"max_length": 65}), tmp_path, on_progress=stop)
+
+
+def test_a_length_left_out_is_lowered_to_the_model_s_positions(model_dir: Path, tmp_path: Path) -> None:
+    training = {"max_steps": 20, "batch_size": 4, "dense_baseline": False}
+    long = reviews(24).set_column(0, "text", pa.array(["the film was great " * 50] * 24))
+    result = prune(model_dir, long, spec(training=training), tmp_path, evaluation=reviews(8))
+    assert result.report["spec"]["training"]["max_length"] == 64  # type: ignore[index]  # the report is JSON data
+
+
 def test_rows_that_do_not_fit_the_task_are_refused(model_dir: Path, tmp_path: Path) -> None:
     one_class = pa.table({"text": ["a"] * 50, "label": ["x"] * 50})
     with pytest.raises(DataError, match="one class"):
