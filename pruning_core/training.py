@@ -228,10 +228,7 @@ class FineTuning:
         if step % self._log_every == 0 or last:
             loss = float(self.loss_sum) / self.loss_count
             if not math.isfinite(loss):
-                raise Diverged(
-                    f"The loss is {loss} at step {step}. Lower training.{'' if self.pruner else 'dense_'}learning_rate"
-                    f"{' or training.score_learning_rate' if self.pruner else ''}, or set training.precision to fp32."
-                )
+                raise Diverged(f"The loss is {loss} at step {step}. {self._remedy()}")
             self.loss_sum.zero_()
             self.loss_count = 0
             metrics = {f"{self._prefix}train/loss": loss, f"{self._prefix}train/gradient_norm": float(norm)}
@@ -244,6 +241,13 @@ class FineTuning:
         density = self.pruner.density if self.pruner else 1.0
         phase: Phase = "pruning" if self.pruner else "dense"
         self._m.on_progress(Progress(phase, self._finished_steps + step, self._m.total_steps, step, density, metrics))
+
+    def _remedy(self) -> str:
+        """What may keep a loss finite; only what the run has."""
+        rates = f"training.{'' if self.pruner else 'dense_'}learning_rate"
+        if self.pruner and self.pruner.weights.score is not None:
+            rates += " or training.score_learning_rate"
+        return f"Lower {rates}{', or set training.precision to fp32' if self._m.bf16 else ''}."
 
     def _evaluate(self) -> dict[str, float]:
         with self._as_shipped():

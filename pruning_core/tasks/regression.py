@@ -19,12 +19,15 @@ from pruning_core.tasks.holdout import Halves, random_holdout
 from pruning_core.tasks.kinds import expect_numbers, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
 
+#: Up to here the squared error, and the squares of its gradients, are finite in fp32 with room to spare.
+_LARGEST = 1e15
+
 
 def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
     """[rows] the numbers of a column.
 
     Raises:
-        ColumnError: a row has none, or one that is not finite; or the column holds something else.
+        ColumnError: a row has none, or one that is not finite or too large; or the column holds something else.
     """
     expect_numbers(table, column)
     values = table[column].cast(pa.float64()).to_numpy()  # nulls become NaN
@@ -32,6 +35,13 @@ def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
         row = int(np.argmin(np.isfinite(values)))
         found = "no number" if table[column][row].as_py() is None else f"{values[row]}, which is no finite number,"
         raise ColumnError(column, found, row=row)
+    if len(values) and np.abs(values).max() > _LARGEST:
+        row = int(np.argmax(np.abs(values) > _LARGEST))
+        remedy = (
+            f"The squared error of numbers beyond {_LARGEST:g} is too large for fp32: divide them all, best to a range "
+            "of a few units."
+        )
+        raise ColumnError(column, f"{values[row]:g}", row=row, remedy=remedy)
     return cast(NDArray[np.float64], values)
 
 
@@ -57,7 +67,7 @@ class RateTexts(Task):
         """Tokenise texts and read numbers.
 
         Raises:
-            ColumnError: a text or number is missing, or a number is not finite.
+            ColumnError: a text or number is missing, or a number is not finite or too large.
         """
         columns = cast(Regression, self.columns)
         numbers = numbers_in(table, columns.label)

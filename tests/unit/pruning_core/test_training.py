@@ -175,14 +175,24 @@ def test_every_point_of_the_curve_is_judged_with_the_mask_of_the_moment(
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("method", ["movement", "magnitude"])
-def test_a_model_that_computes_no_numbers_is_called_diverged(method: str, model_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "precision", "remedy"),
+    [
+        ("movement", "fp32", r"Lower training\.learning_rate or training\.score_learning_rate\.$"),
+        ("magnitude", "fp32", r"Lower training\.learning_rate\.$"),
+        ("magnitude", "bf16", r"Lower training\.learning_rate, or set training\.precision to fp32\.$"),
+    ],
+)
+def test_a_model_that_computes_no_numbers_is_called_diverged(
+    method: str, precision: str, remedy: str, tmp_path: Path
+) -> None:
+    """And told to change only what the run has: no scores where none are learnt, no fp32 where it computes in that."""
     broken = save_tiny_model(tmp_path / "broken")
     tensors = load_file(broken / "model.safetensors")
     tensors["classifier.weight"].fill_(torch.nan)
     save_file(tensors, broken / "model.safetensors", {"format": "pt"})
-    with pytest.raises(Diverged, match=r"Lower training\.learning_rate"):
-        short_run(broken, tmp_path / "out", short_spec(method))
+    with pytest.raises(Diverged, match=remedy):
+        short_run(broken, tmp_path / "out", short_spec(method, training={"precision": precision}))
 
 
 @pytest.mark.parametrize("method", ["movement", "magnitude"])

@@ -49,6 +49,7 @@ def test_numbers_are_targets_and_whole_ones_become_floats() -> None:
         (pa.array([1, 2, None]), "holds no number in row 3"),
         (pa.array([math.nan, 2.0]), "holds nan, which is no finite number, in row 1"),
         (pa.array([2.0, -math.inf]), "holds -inf, which is no finite number, in row 2"),
+        (pa.array([1.0, -1e20]), r"holds -1e\+20 in row 2\. The squared error of numbers beyond 1e\+15 .* divide them"),
         (pa.array(["1", "2"]), r"holds string\. Regression needs numbers"),
     ],
 )
