@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pruning_core.distillation import DistilledLoss
-from pruning_core.training import FineTuning, Phase, parameters_by_name
+from pruning_core.parameters import parameters_by_name
+from pruning_core.training import FineTuning, Phase
 
 #: The one key of the file's metadata; its value is JSON.
 _RUN = "run"

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pruning_core.architectures import width
-from pruning_core.heads import mark_as_new
 from pruning_core.labels import disagreement, matched, names_in
 from pruning_core.padding import NoPadding, ensure_padding
+from pruning_core.parameters import mark_as_new
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Label, Task
 from pruning_core.training import freeze_embeddings

@@ -1,7 +1,7 @@
 """Fine-tuning, dense or pruned: the whole loop. ADR 0003 says why it is written out and not borrowed."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, cast
@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
-from pruning_core.heads import new_parameters
+from pruning_core.parameters import new_parameters
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
 from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
@@ -296,8 +296,3 @@ def _optimizer(others: list[nn.Parameter], head: list[nn.Parameter], pruner: Pru
         faster = learning_rate * training.head_learning_rate_multiplier
         groups.append({"params": [parameter for parameter in others if id(parameter) in new], "lr": faster})
     return AdamW(groups, lr=learning_rate, weight_decay=0.0, fused=True)
-
-
-def parameters_by_name(model: PreTrainedModel) -> Iterator[tuple[str, nn.Parameter]]:
-    """The parameters that training changes."""
-    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)

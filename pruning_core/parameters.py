@@ -1,6 +1,6 @@
-"""Which parameters of a model are new: made for the task, with random numbers, when it was loaded."""
+"""Which parameters of a model are trained, and which are new: random numbers made for the task as it was loaded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -17,3 +17,8 @@ def new_parameters(model: PreTrainedModel) -> list[nn.Parameter]:
     """The parameters that were marked, in the model's order."""
     names: frozenset[str] = getattr(model, _ATTRIBUTE, frozenset())
     return [parameter for name, parameter in model.named_parameters() if name in names]
+
+
+def parameters_by_name(model: PreTrainedModel) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that training changes."""
+    return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
