@@ -217,7 +217,7 @@ BAD_DATA: list[BadData] = [
     ("no column called like a label", b"text,score\n" + b"film,a\ngood,b\n" * 20, None, "/task/label", '"task"'),
     ("two texts", b"title,body,label\n" + b"t,film,a\nt,good,b\n" * 20, None, "/task/text", "'title', 'body'"),
     ("no text", b"x,label\n" + b"1,a\n2,b\n" * 20, None, "/task/text", "no column but the label"),
-    ("too few rows to hold any out", sentences(8), None, "/splits/eval", "Upload a validation split"),
+    ("too few rows to hold any out", sentences(4), None, "/splits/eval", "Upload a validation split"),
     (
         "more classes than 1,000",
         "\n".join(["text,label", *(f"film,c{row}" for row in range(1001))]).encode(),
