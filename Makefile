@@ -33,7 +33,7 @@ demo: install ## Prune a real model through the service, from nothing (about 6 m
 	@$(BIN)/python -m examples.demo
 
 test: install ## Run the whole test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # SEED=N repeats a run; FAULTS=N and DATABASE=sqlite|postgres make it smaller.
 chaos: install ## Kill, freeze and confuse everything 200 times while real jobs run; every job must end once, unchanged

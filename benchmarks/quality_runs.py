@@ -50,7 +50,7 @@ DISTILLED_RECIPES: dict[str, Overrides] = {}
 TUNED: dict[str, dict[str, tuple[object, ...]]] = {
     "dense": {"training.dense_learning_rate": (5e-5, 1e-4, 2e-4)},
     "magnitude": {"training.learning_rate": (1e-4, 2e-4, 4e-4)},
-    "movement": {"training.score_learning_rate": (2e-4, 1e-3)},
+    "movement": {"training.learning_rate": (1e-4, 4e-4), "training.score_learning_rate": (2e-4, 1e-3)},
 }
 
 #: A row's name → the library's method, where they differ.
