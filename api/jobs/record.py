@@ -177,7 +177,7 @@ def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Resp
     summary="Download a file",
 )
 def download(here: Here, caller: Reader, job_id: JobId, name: str, request: Request) -> Response:
-    """Stream one file. The ETag is its sha256; one `Range` is honoured, and `If-None-Match` answers 304."""
+    """Stream one file. The ETag is its sha256; ranges are honoured, and `If-None-Match` answers 304."""
     if not is_storable(name):
         raise Missing("There is no such file. GET the job's artifacts for what there is.")
     with here.database.read() as session:

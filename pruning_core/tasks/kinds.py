@@ -1,6 +1,6 @@
 """What a column may hold, by its Arrow type. A column of nulls is of any type: its rows are told apart one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
@@ -20,8 +20,7 @@ def expect_texts(table: pa.Table, column: str) -> None:
     Raises:
         ColumnError: it holds something else.
     """
-    if _scalars(table[column].type) not in {_TEXTS, _NULLS}:
-        raise ColumnError(column, _name(table, column), remedy="Texts are strings: cast it, or name another column.")
+    _expect(_scalars, (_TEXTS, _NULLS), table, column, "Texts are strings: cast it, or name another column.")
 
 
 def expect_classes(table: pa.Table, column: str) -> None:
@@ -30,8 +29,7 @@ def expect_classes(table: pa.Table, column: str) -> None:
     Raises:
         ColumnError: it holds something else.
     """
-    if _scalars(table[column].type) not in _LABELS:
-        raise ColumnError(column, _name(table, column), remedy=_NO_CLASSES)
+    _expect(_scalars, _LABELS, table, column, _NO_CLASSES)
 
 
 def expect_numbers(table: pa.Table, column: str) -> None:
@@ -40,8 +38,7 @@ def expect_numbers(table: pa.Table, column: str) -> None:
     Raises:
         ColumnError: it holds something else.
     """
-    if _scalars(table[column].type) not in {_INTEGERS, _FLOATS, _NULLS}:
-        raise ColumnError(column, _name(table, column), remedy="Regression needs numbers.")
+    _expect(_scalars, (_INTEGERS, _FLOATS, _NULLS), table, column, "Regression needs numbers.")
 
 
 def expect_words(table: pa.Table, column: str) -> None:
@@ -50,8 +47,7 @@ def expect_words(table: pa.Table, column: str) -> None:
     Raises:
         ColumnError: it holds something else.
     """
-    if _members(table[column].type) not in {_TEXTS, _NULLS}:
-        raise ColumnError(column, _name(table, column), remedy="Each row needs a list of words, and words are strings.")
+    _expect(_members, (_TEXTS, _NULLS), table, column, "Each row needs a list of words, and words are strings.")
 
 
 def expect_tags(table: pa.Table, column: str) -> None:
@@ -60,9 +56,8 @@ def expect_tags(table: pa.Table, column: str) -> None:
     Raises:
         ColumnError: it holds something else.
     """
-    if _members(table[column].type) not in _LABELS:
-        remedy = "Each row needs a list of tags, one for each word; tags are strings or integers."
-        raise ColumnError(column, _name(table, column), remedy=remedy)
+    remedy = "Each row needs a list of tags, one for each word; tags are strings or integers."
+    _expect(_members, _LABELS, table, column, remedy)
 
 
 def expect_alike(tables: Sequence[pa.Table], column: str) -> None:
@@ -100,5 +95,9 @@ def _members(kind: pa.DataType) -> str | None:
     return _scalars(kind.value_type) if any(is_one(kind) for is_one in lists) else None
 
 
-def _name(table: pa.Table, column: str) -> str:
-    return str(table[column].type)
+def _expect(
+    look: Callable[[pa.DataType], str | None], allowed: Sequence[str], table: pa.Table, column: str, remedy: str
+) -> None:
+    kind = table[column].type
+    if look(kind) not in allowed:
+        raise ColumnError(column, str(kind), remedy=remedy)

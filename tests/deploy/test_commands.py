@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from store import NewJob, Scope, create_job, create_key, ensure_team, open_database, request_pause
 from tests.deploy.containers import ROOT, compose, last_instruction
 from tests.deploy.processes import Running, running
 
@@ -88,6 +90,24 @@ def test_the_api_passes_its_health_check_only_while_it_runs(port: int, environme
         assert succeeds(check, environment)
         service.stop()
     assert not succeeds(check, environment)
+
+
+def test_an_open_stream_does_not_keep_the_api_from_stopping(port: int, environment: Mapping[str, str]) -> None:
+    """Docker kills after `stop_grace_period`, with requests in mid-air; clients of a stream come back by themselves."""
+    database = open_database(environment["SECATEUR_DATABASE_URL"])
+    with database.write() as session:
+        team = ensure_team(session, "followers").id
+        _, key = create_key(session, team, "all", list(Scope))
+        job = create_job(session, team, NewJob(method="movement", target_sparsity=0.9, spec={})).job.id
+        request_pause(session, team, job)  # so that no worker of another test takes it
+    database.close()
+    headers = {"Authorization": f"Bearer {key}", "Accept": "text/event-stream"}
+    url = f"http://127.0.0.1:{port}/v1/jobs/{job}/events"
+    with api(port, environment) as service, httpx.stream("GET", url, headers=headers, timeout=60) as stream:
+        next(stream.iter_raw())
+        began = time.monotonic()
+        service.stop()
+        assert time.monotonic() - began < 20
 
 
 def test_the_worker_passes_its_health_check_and_stops_when_asked(environment: Mapping[str, str]) -> None:

@@ -236,13 +236,20 @@ def test_progress_reaches_a_listener_though_it_is_no_event(api: Api, client: Tes
     assert (change.job.step, list(change.events)) == (7, [])
 
 
-def test_all_portions_of_many_jobs_are_looked_at(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_portions_of_many_jobs_are_looked_at(
+    api: Api, model: str, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from store import changes_of, following, versions_of
 
     monkeypatch.setattr(following, "_AT_A_TIME", 2)
+    spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+    paths = [api.submit(spec).headers["location"] for _ in range(5)]
     with api.database.read() as session:
-        some = list(session.scalars(select(Job.id).limit(5)))
+        some = list(session.scalars(select(Job.id).where(Job.team_id == api.team)))
+        assert len(some) == 5
         assert set(versions_of(session, some)) == set(some)
         found = changes_of(session, dict.fromkeys(some, 0))
     assert set(found) == set(some)
     assert all(events[0].seq == 1 for _, events in found.values())
+    for path in paths:
+        api.call("POST", f"{path}/cancel")

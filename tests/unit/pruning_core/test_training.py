@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from pruning_core.methods import METHODS
 from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
 from pruning_core.selection import Diverged
-from pruning_core.training import FineTuning, Progress, evaluations_of
+from pruning_core.training import FineTuning, Progress
 from tests.tiny import reviews, save_tiny_model, tiny_model, tiny_tokenizer
 from tests.unit.pruning_core.runs import short_run, short_spec
 from tests.unit.pruning_core.toys import flattened
@@ -220,25 +219,6 @@ def test_steps_beyond_and_below_an_epoch_are_taken_as_told(watch: Watch, model_d
         short_run(model_dir, tmp_path / str(steps), spec, on_progress=seen.append)
         assert [progress.step for progress in seen] == list(range(1, steps + 1))
         assert {"train/loss", "eval/accuracy"} <= set(seen[-1].metrics)
-
-
-@pytest.mark.parametrize(
-    ("steps", "batch_size", "judged", "times"),
-    [
-        (940, 32, 1500, 6),  # 90,240 passes of learning against 9,000 of judging
-        (80, 32, 1500, 1),
-        (10_000, 32, 2000, 20),  # no more than 20
-        (10_000, 32, 10**6, 20),  # of which no more than 2,000 are judged
-        (3, 16, 1, 3),  # no more than there are steps
-        (24, 8, 40, 1),
-    ],
-)
-def test_evaluations_take_a_tenth_of_the_training_and_the_last_step_always_has_one(
-    steps: int, batch_size: int, judged: int, times: int
-) -> None:
-    spec = short_spec("magnitude", training={"max_steps": steps, "batch_size": batch_size})
-    material = SimpleNamespace(spec=spec, train=range(96), evaluation=range(judged))
-    assert evaluations_of(material) == times  # type: ignore[arg-type]  # all that is looked at
 
 
 def test_the_dense_baseline_learns_at_its_own_rate(watch: Watch, model_dir: Path, tmp_path: Path) -> None:
