@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors.numpy import load_file
 
 from benchmarks.dense import fine_tune_dense
@@ -20,6 +21,7 @@ from benchmarks.tables import read_csv, read_squad
 from pruning_core.checkpoint import Checkpointing
 from pruning_core.loading import width_of
 from pruning_core.run import prune
+from pruning_core.spec import PruningSpec
 from pruning_core.training import Progress
 
 Record = dict[str, Any]
@@ -68,7 +70,17 @@ def read_record(run: Run, place: Place) -> Record | None:
         "start": run.start,
         "dense": dense_of(run),
     }
-    return record if all(record.get(key) == value for key, value in wanted.items()) else None
+    return record if all(_as_of_now(record.get(key)) == value for key, value in wanted.items()) else None
+
+
+def _as_of_now(recorded: object) -> object:
+    """A recorded spec with what specs have learnt to say since, as runs were before: by default."""
+    if not isinstance(recorded, dict):
+        return recorded
+    try:
+        return PruningSpec.model_validate(recorded).model_dump(mode="json")
+    except ValidationError:
+        return None
 
 
 def dense_of(run: Run) -> object:

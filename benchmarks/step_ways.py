@@ -17,7 +17,7 @@ from pruning_core.calibration import input_norms
 from pruning_core.columns import TextClassification
 from pruning_core.loading import load_model, load_tokenizer
 from pruning_core.methods import METHODS
-from pruning_core.precision import best_device, uses_bf16
+from pruning_core.precision import autocast, best_device, uses_bf16
 from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
 from pruning_core.spec import PruningSpec
@@ -187,7 +187,7 @@ class PlainLoop(Way):
     def step(self) -> None:
         """One step."""
         batch = self._setting.batch(self._done)
-        with torch.autocast(self._setting.device.type, torch.bfloat16, enabled=self._setting.bf16):
+        with autocast(self._setting.device, self._setting.bf16, tokens=batch["input_ids"].shape[1]):
             loss = self._model(**batch).loss
         loss.backward()
         nn.utils.clip_grad_norm_(self._model.parameters(), MAX_GRADIENT_NORM)
@@ -198,7 +198,7 @@ class PlainLoop(Way):
 
 
 def stock(setting: Setting) -> Way:
-    """What transformers does unless told otherwise: its attention, the model's dropout, every parameter trained."""
+    """What transformers does unless told otherwise: the model's dropout, every parameter trained."""
     model = AutoModelForSequenceClassification.from_pretrained(
         setting.directory, dtype=torch.float32, local_files_only=True
     )

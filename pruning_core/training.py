@@ -16,6 +16,7 @@ from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
 from pruning_core.parameters import new_parameters
+from pruning_core.precision import autocast
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
 from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
@@ -162,8 +163,9 @@ class FineTuning:
         if self.pruner and self.pruner.weights.method.wants_curvature():
             self._look_at_curvature(chosen[0])
         for items in chosen:
-            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self._m.bf16):
-                loss = self._loss(items)
+            batch = self._batch(items)
+            with autocast(self.model.device, self._m.bf16, tokens=batch["input_ids"].shape[1]):
+                loss = self._loss(items, batch)
             (loss / len(chosen)).backward()
             self.loss_sum += loss.detach() / len(chosen)
         self.loss_count += 1
@@ -180,8 +182,7 @@ class FineTuning:
             self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
         return norm
 
-    def _loss(self, items: Sequence[int]) -> Tensor:
-        batch = self._batch(items)
+    def _loss(self, items: Sequence[int], batch: Batch) -> Tensor:
         if self._distilled is None:
             return cast(Tensor, self.model(**batch).loss).float()
         output = self.model(**batch, output_hidden_states=self._distilled.wants_hidden_states)

@@ -173,6 +173,10 @@ def test_a_run_is_done_again_when_its_settings_have_changed(
     made |= {"start": "pretrained", "dense": None}
     quality_training.write_record(place.file(run), made)
     assert read_record(run, place) == made
+    older = json.loads(json.dumps(made))
+    del older["spec"]["training"]["auto_batch"], older["resolved"]["training"]["auto_batch"]
+    quality_training.write_record(place.file(run), older)
+    assert read_record(run, place) == older, "made before there was a field whose default says what was done then"
     change(monkeypatch, place.file(run))
     assert read_record(run, place) is None
 
