@@ -15,8 +15,8 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig)
     Rows are padded on the right. GPT-2's tokenizers have no padding token: the end of text serves, or else the unknown
     token, and `config.pad_token_id` follows, because GPT-2's classifier reads the last token that is not padding.
     Elsewhere a `pad_token_id` stays as it is: RoBERTa counts its positions from it. T5 starts its decoder with padding,
-    and its classifier reads the last end of sequence, of which transformers wants as many in each row: a text that
-    itself says `</s>` is refused by the model's `forward`.
+    and its classifier reads the last end of sequence, of which transformers wants as many in each row; `tasks.texts`
+    sees to that.
 
     Raises:
         NoPadding: there is no such token, or it is the one that T5 classifies by.

@@ -27,6 +27,16 @@ def flattened(
     return np.concatenate([np.array(row, dtype=np.int32) for row in filled]), [len(row) for row in filled]
 
 
+def _mute_ends(ids: NDArray[np.int32], added: NDArray[np.int32], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Make unknown tokens, in place, of the ends of sequence that texts say themselves and the tokenizer did not add.
+
+    T5's classifier reads the last one of a row, and transformers refuses a batch whose rows have not all as many.
+    """
+    end, unknown = tokenizer.eos_token_id, tokenizer.unk_token_id
+    if end is not None and unknown is not None:
+        ids[(ids == end) & (added == 0)] = unknown
+
+
 def require_texts(table: pa.Table, columns: Sequence[str]) -> None:
     """Check that every row has its texts.
 
@@ -76,10 +86,19 @@ class EncodedTexts(EncodedSplit):
         for batch in table.select(named).to_batches(max_chunksize=1000):
             texts = [batch[column].to_pylist() for column in named]
             encoded = tokenizer(
-                *texts, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
+                *texts,
+                truncation=True,
+                max_length=max_length,
+                return_attention_mask=False,
+                return_special_tokens_mask=True,
+                verbose=False,
             )
             for key in filter(encoded.__contains__, KEYS):
                 flat, counts = flattened(encoded[key], key, tokenizer)
+                if key == "input_ids":
+                    _mute_ends(
+                        flat, flattened(encoded["special_tokens_mask"], "special_tokens_mask", tokenizer)[0], tokenizer
+                    )
                 pieces.setdefault(key, []).append(flat)
                 lengths += counts if key == "input_ids" else []
         self._columns = {key: np.concatenate(parts) for key, parts in pieces.items()}

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast, T5Tokenizer
 
 from pruning_core.architectures import SERVED
+from pruning_core.columns import TextClassification
 from pruning_core.padding import NoPadding, ensure_padding
+from pruning_core.tasks.registry import task_of
 from tests.tiny import BAD, GOOD, NEUTRAL, tiny_config, tiny_model, tiny_tokenizer
 
 WORDS = [*GOOD, *BAD, *NEUTRAL]
@@ -68,6 +71,19 @@ def test_gpt2_s_config_follows_the_padding_token_of_its_tokenizer() -> None:
     config, tokenizer = tiny_config("gpt2", pad_token_id=None), bare(eos_token="a", pad_token="b")
     ensure_padding(tokenizer, config)
     assert (tokenizer.pad_token, config.pad_token_id) == ("b", 1)
+
+
+@pytest.mark.parametrize("pair", [None, "other"])
+def test_a_text_that_says_end_of_sequence_is_no_end_to_t5(pair: str | None) -> None:
+    model, tokenizer = tiny_model("t5").train(mode=False), t5_tokenizer()
+    model.config.eos_token_id = tokenizer.eos_token_id
+    ensure_padding(tokenizer, model.config)
+    task = task_of(TextClassification(text="text", text_pair=pair, label="label"), ["no", "yes"])
+    texts = {"text": ["great film", "stale </s> plot"], "other": ["boring </s>", "dull"]}
+    split = task.encode(pa.table(texts | {"label": ["yes", "no"]}), tokenizer, 16)
+    batch = task.collate(tokenizer, [split[0], split[1]])
+    assert (batch["input_ids"] == tokenizer.eos_token_id).sum(1).tolist() == ([2, 2] if pair else [1, 1])
+    assert model(**batch).loss.isfinite()
 
 
 def test_the_unknown_token_is_the_last_resort() -> None:
