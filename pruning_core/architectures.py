@@ -160,9 +160,9 @@ def max_tokens(config: Mapping[str, object]) -> int | None:
     return positions - (architecture.reserved_positions if architecture else 0)
 
 
-def too_long(wanted: int, most: int) -> str:
+def too_long(wanted: int, most: int, role: str = "model") -> str:
     """What to tell of a `training.max_length` beyond the model's positions, as `max_tokens` counts them."""
-    return f"training.max_length is {wanted}, and the model has positions for {most} tokens. Use {most} or less."
+    return f"training.max_length is {wanted}, and the {role} has positions for {most} tokens. Use {most} or less."
 
 
 def tasks_of(model_type: str, names: Iterable[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from pruning_core.architectures import width
+from pruning_core.architectures import max_tokens, too_long, width
 from pruning_core.labels import disagreement, matched, names_in
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.parameters import mark_as_new
@@ -131,7 +131,7 @@ def load_teacher(
 
     Raises:
         ModelError: it has no head for the task's labels, has them in another order, or has others; another vocabulary
-            or, for hidden states, another shape.
+            or, for hidden states, another shape; or positions for fewer tokens than the student is to read.
     """
     theirs, ours = (
         AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -143,6 +143,9 @@ def load_teacher(
     for name in alike:
         if getattr(theirs, name) != getattr(ours, name):
             raise ModelError(f"The teacher's {name} is {getattr(theirs, name)}, and the model's {getattr(ours, name)}.")
+    most, wanted = max_tokens(theirs.to_dict()), spec.training.max_length
+    if most is not None and wanted > most:
+        raise ModelError(too_long(wanted, most, role="teacher"))
     teacher = load_model(directory, tokenizer, task, spec, device, head_required=True, role="teacher")
     teacher.train(mode=False)
     return teacher

@@ -165,6 +165,7 @@ def test_with_alpha_one_the_student_learns_the_teacher_and_not_the_labels(
         ({"vocab_size": 26}, 0.0, "vocab_size is 26"),
         ({"hidden_size": 16}, 1.0, "hidden_size is 16"),
         ({"num_hidden_layers": 3}, 1.0, "num_hidden_layers is 3"),
+        ({"max_position_embeddings": 12}, 0.0, "the teacher has positions for 12 tokens. Use 12 or less"),
     ],
 )
 def test_a_teacher_that_cannot_teach_this_student_is_refused(
