@@ -63,7 +63,7 @@ def main() -> int:
                 "method": "movement",
                 "target_sparsity": 0.9,
                 "name": "demo",
-                "training": {"epochs": 3, "max_length": 64},
+                "training": {"epochs": 2.5, "max_length": 64},
             }
         )
         console.print(f"Submitted {job['id']}: fine-tunes a dense baseline, then fine-prunes.")
