@@ -7,13 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from api import answers, documentation, health, logs, methods
+from api import answers, documentation, health, logs, methods, metrics
 from api.bell import Bell
 from api.datasets import endpoints as datasets
 from api.dependencies import Services
 from api.jobs import endpoints as jobs
 from api.jobs import record
 from api.jobs.spec import JobSpec
+from api.meters import Meters
 from api.models import endpoints as models
 from api.watch import Watch
 from store import DatabaseBlobStore, Settings, open_database
@@ -31,7 +32,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure()
     database = open_database(settings.database_url)
-    services = Services(settings, database, DatabaseBlobStore(database), Bell(settings.broker_url), Watch(database))
+    services = Services(
+        settings,
+        database,
+        DatabaseBlobStore(database),
+        Bell(settings.broker_url),
+        Watch(database),
+        Meters(database),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,9 +56,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    app.add_middleware(logs.RequestLog)
-    for router in (jobs.router, record.router, datasets.router, models.router, methods.router, health.router):
-        app.include_router(router)
+    app.add_middleware(logs.RequestLog, meters=services.meters)
+    for part in (jobs, record, datasets, models, methods, health, metrics):
+        app.include_router(part.router)
     answers.install(app)
     documentation.install(app, JobSpec)
     return app

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.bell import Bell
+from api.meters import Meters
 from api.watch import Watch
 from store.blobs import BlobStore
 from store.engine import Database
@@ -21,6 +22,7 @@ class Services:
     blobs: BlobStore
     bell: Bell
     watch: Watch
+    meters: Meters
 
 
 def services_of(request: Request) -> Services:

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answers import internal, problem_response
+from api.meters import Meters
 from store.output import BestEffort
 
 log = structlog.get_logger(__name__)
@@ -38,10 +39,11 @@ def configure() -> None:
 
 
 class RequestLog:
-    """ASGI middleware: names each request, logs how it ended, turns an unexpected error into a bare 500."""
+    """ASGI middleware: names each request, logs and counts how it ended, turns an unexpected error into a bare 500."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self.app = app
+        self.meters = meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -54,12 +56,13 @@ class RequestLog:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
+        begun_s: float | None = None
         status = 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun_s
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun_s = message["status"], time.perf_counter() - started
                 message["headers"] = [*message.get("headers", []), (HEADER.lower().encode(), request_id.encode())]
             await send(message)
 
@@ -74,4 +77,5 @@ class RequestLog:
             await problem_response(internal(), request)(scope, receive, send_with_id)
         finally:
             took_ms = round((time.perf_counter() - started) * 1000, 1)
+            self.meters.count(request.method, getattr(scope.get("route"), "path", None), status, begun_s)
             log.info("request", method=request.method, path=request.url.path, status=status, took_ms=took_ms)
