@@ -9,7 +9,10 @@ from pruning_core.methods.controller import PenaltyController, select_above
 from pruning_core.methods.learned import LearnedScores
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Sequence
+
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from pruning_core.masking import MaskedWeights
     from pruning_core.schedule import Schedule, Shape
@@ -38,6 +41,7 @@ class L0(LearnedScores):
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
+    _optimizer: Optimizer | None = None
     TRAVEL: ClassVar[float] = 20.0
     FASTEST: ClassVar[float] = 0.5
 
@@ -60,6 +64,10 @@ class L0(LearnedScores):
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=30.0)
         self._gates = weights.new_buffer("gates").fill_(1.0)
+
+    def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
+        """The optimizer, whose momentum ends with the penalty."""
+        self._optimizer = optimizer
 
     @property
     def _samples(self) -> bool:
@@ -110,6 +118,9 @@ class L0(LearnedScores):
         end = self.schedule.total_steps - self.schedule.cooldown_steps
         if self.step == end:
             score.copy_(score.clamp(min=_OPEN).where(mask, score))
+            # Adam's momentum is the penalty's, and would shut within ten steps what has just been opened.
+            if self._optimizer is not None:
+                self._optimizer.state[self.weights.trained_score]["exp_avg"].zero_()
         elif self.schedule.warmup_steps <= self.step < end:
             score.masked_fill_(mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
 

@@ -150,6 +150,24 @@ def test_the_gates_that_stay_are_opened_as_wide_as_they_began_when_the_window_en
     assert torch.equal(weights.trained_score.detach()[~weights.mask], before[~weights.mask])
 
 
+def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
+    weights = weights_with_scores()
+    score = weights.trained_score
+    optimizer = torch.optim.AdamW([score], lr=0.3, weight_decay=0.0)
+    weights.method.attend([], optimizer)
+    for _ in range(20):  # what a penalty of any size does: Adam divides by it
+        score.grad = torch.full_like(score, 1e9)
+        optimizer.step()
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.mask.fill_(True)
+    weights.method.after_selection()
+    for _ in range(20):
+        score.grad = torch.full_like(score, 1e-3)
+        optimizer.step()
+    weights.apply(training=False)
+    assert bool((weights.buffers["gates"] > 0.95).all())
+
+
 def test_within_the_window_a_shut_gate_that_stays_is_opened_a_little() -> None:
     weights = weights_with_scores()
     weights.mask.fill_(True)
