@@ -9,6 +9,7 @@ import pyarrow as pa
 from pruning_core.evaluation import evaluate
 from pruning_core.loading import in_the_models_order, load_model, load_tokenizer, width_of
 from pruning_core.precision import best_device, uses_bf16
+from pruning_core.ranks import OneRank
 from pruning_core.report import lineage
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.registry import TASKS, task_of
@@ -57,7 +58,8 @@ def fine_tune_dense(
     resolved, device = spec.resolved(len(learnt), width_of(model_dir)), best_device()
     bf16 = uses_bf16(spec.training.precision, device)
     steps = resolved.total_steps(len(learnt))
-    material = Material(task, tokenizer, learnt, judged, resolved, bf16, lambda progress: None, steps)
+    ranks = OneRank(device)
+    material = Material(task, tokenizer, learnt, judged, resolved, bf16, lambda progress: None, steps, ranks)
     started = time.monotonic()
     model = load_model(model_dir, tokenizer, task, resolved, device)
     FineTuning(model, material).run()
@@ -65,5 +67,5 @@ def fine_tune_dense(
     seconds = time.monotonic() - started
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    origin = lineage(model_dir, spec, device, bf16)
+    origin = lineage(model_dir, spec, ranks, bf16)
     return DenseResult(found, task.primary_metric, len(learnt), resolved, origin, seconds)

@@ -19,6 +19,7 @@ from pruning_core.loading import load_model, load_tokenizer
 from pruning_core.methods import METHODS
 from pruning_core.precision import autocast, best_device, uses_bf16
 from pruning_core.pruner import Pruner
+from pruning_core.ranks import OneRank
 from pruning_core.schedule import Schedule
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Batch, EncodedSplit, Example, Task
@@ -101,7 +102,8 @@ class Setting:
     def material(self, spec: PruningSpec) -> Material:
         """What `FineTuning` is made of."""
         split = self.split
-        return Material(self.task, self.tokenizer, split, split, spec, self.bf16, lambda progress: None, 1)
+        ranks = OneRank(self.device)
+        return Material(self.task, self.tokenizer, split, split, spec, self.bf16, lambda progress: None, 1, ranks)
 
     def model(self, spec: PruningSpec) -> PreTrainedModel:
         """A fresh copy, loaded as runs load it, in training mode."""

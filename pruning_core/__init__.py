@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING
 from pruning_core.spec import PruningSpec
 
 if TYPE_CHECKING:
-    from pruning_core.run import CheckpointError, Checkpointing, ModelError, Progress, PruningResult, prune
+    from pruning_core.run import (
+        CheckpointError,
+        Checkpointing,
+        ModelError,
+        NoSuchDevices,
+        PeerLost,
+        PeerOutOfMemory,
+        Progress,
+        PruningResult,
+        prune,
+    )
 
 __all__ = [
     "CheckpointError",
     "Checkpointing",
     "ModelError",
+    "NoSuchDevices",
+    "PeerLost",
+    "PeerOutOfMemory",
     "Progress",
     "PruningResult",
     "PruningSpec",

@@ -65,21 +65,11 @@ def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled
 
     One safetensors file, with what is no tensor as JSON in its metadata: nothing here is ever unpickled.
     """
-    tensors = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(phase.model)}
-    if phase.pruner:
-        weights = phase.pruner.weights
-        tensors |= {"weights/weight": weights.weight.detach(), "weights/mask": weights.mask}
-        tensors |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
-        tensors |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
-        if weights.score is not None:
-            tensors["weights/score"] = weights.score.detach()
-    for number, state in phase.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+    tensors = phase.tensors()
     if distilled:
         tensors |= {f"teacher/{name}": torch.from_numpy(values) for name, values in distilled.teacher.logits.items()}
         if distilled.live is not None:
             tensors |= {f"dense/{name}": parameter for name, parameter in parameters_by_name(distilled.live)}
-    tensors["loss_sum"] = phase.loss_sum
     tensors["random/cpu"] = torch.get_rng_state()
     if phase.model.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(phase.model.device)

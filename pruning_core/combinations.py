@@ -25,6 +25,7 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
         yield f"training.score_learning_rate does not apply: method {spec.method!r} learns no scores. Leave it out."
     if training.dense_learning_rate is not None and not training.dense_baseline:
         yield "training.dense_learning_rate does not apply: training.dense_baseline is false. Leave one of them out."
+    yield from _on_several_devices(spec)
     if spec.scope not in method.scopes:
         yield (
             f"pruning.scope {spec.scope!r} does not go with method {spec.method!r}{_reason(spec.scope)}. "
@@ -65,6 +66,20 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
         )
     if not spec.trains:
         yield from _untrained(spec)
+
+
+def _on_several_devices(spec: PruningSpec) -> Iterator[str]:
+    """Conflicts of a job on more than one device."""
+    devices, size = spec.training.gpus, spec.training.batch_size
+    if devices == 1:
+        return
+    if devices > size:
+        yield (
+            f"training.gpus is {devices}, and training.batch_size {size}, which the devices share: each needs one "
+            "example at least. Lower gpus, or raise batch_size."
+        )
+    if not spec.trains:
+        yield f"training.gpus {devices} does not apply: the job trains nothing. Leave it out."
 
 
 def _untrained(spec: PruningSpec) -> Iterator[str]:

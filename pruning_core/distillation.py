@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.evaluation import accepted, answers
+from pruning_core.ranks import OneRank, Portion
 from pruning_core.settings import Distillation
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
@@ -40,19 +41,25 @@ class Teacher:
         tokenizer: PreTrainedTokenizerBase,
         task: Task,
         split: EncodedSplit,
+        ranks: OneRank,
         *,
         bf16: bool,
     ) -> "Teacher":
-        """Let a model answer every item of a split."""
-        found: dict[str, list[NDArray[np.float32]]] = {
-            name: [np.empty(0, dtype=np.float32)] * len(split) for name in task.logits
-        }
-        for items, _, output in answers(model, tokenizer, task, split, np.arange(len(split)), bf16=bf16):
+        """Let a model answer every item of a split, each rank as many."""
+        teacher = cls(task, split, {})
+        for items, _, output in answers(model, tokenizer, task, split, ranks.own_items(split), bf16=bf16):
             for name in task.logits:
                 values = output[name].float().cpu().numpy()
+                shape = (teacher._starts[-1], *values.shape[2 if task.per_token else 1 :])
+                found = teacher.logits.setdefault(name, np.zeros(shape, dtype=np.float32))
                 for row, item in enumerate(items):
-                    found[name][item] = values[row, : split.lengths[item]] if task.per_token else values[row : row + 1]
-        return cls(task, split, {name: np.concatenate(rows).astype(np.float32) for name, rows in found.items()})
+                    own = slice(teacher._starts[item], teacher._starts[item + 1])
+                    found[own] = values[row, : split.lengths[item]] if task.per_token else values[row]
+        for found in teacher.logits.values():
+            total = torch.from_numpy(found).to(model.device)
+            ranks.add_up([total])
+            found[:] = total.cpu().numpy()
+        return teacher
 
     def answers(self, items: Sequence[int], batch: Batch) -> dict[str, Tensor]:
         """The logits for a batch, padded as the batch is: name → [b, …]."""
@@ -112,14 +119,15 @@ class DistilledLoss:
         """Whether the student must output them."""
         return self.live is not None
 
-    def __call__(self, output: ModelOutput, items: Sequence[int], batch: Batch) -> Tensor:
-        """The loss of a batch."""
+    def __call__(self, output: ModelOutput, portion: Portion, batch: Batch) -> Tensor:
+        """What a rank's portion adds to the loss of a batch."""
         settings = self._settings
-        theirs = self.teacher.answers(items, batch)
+        theirs = self.teacher.answers(portion.items, batch)
         soft = self._task.distillation_loss(output, theirs, batch, settings.temperature)
-        loss = settings.alpha * soft + (1.0 - settings.alpha) * output["loss"].float()
+        soft = soft * (portion.tokens if self._task.distils_tokens else portion.terms)
+        loss = settings.alpha * soft + (1.0 - settings.alpha) * output["loss"].float() * portion.terms
         if self.live is not None:
             with torch.no_grad():
                 teacher = self.live(**accepted(self.live, batch), output_hidden_states=True)
-            loss = loss + settings.hidden * hidden_state_loss(output, teacher, batch)
+            loss = loss + settings.hidden * hidden_state_loss(output, teacher, batch) * portion.tokens
         return cast(Tensor, loss)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import encoder_of
+from pruning_core.ranks import OneRank
 from pruning_core.spec import PruningSpec
 
 REPORT_VERSION = 1
@@ -59,8 +60,9 @@ def densities(model: PreTrainedModel, masked: MaskedWeights) -> Densities:
     return Densities(prunable=1 - removed / len(masked), encoder=1 - removed / encoder, model=1 - removed / whole)
 
 
-def lineage(model_dir: Path, spec: PruningSpec, device: torch.device, bf16: bool) -> dict[str, object]:
+def lineage(model_dir: Path, spec: PruningSpec, ranks: OneRank, bf16: bool) -> dict[str, object]:
     """Model, packages, seed and hardware."""
+    device = ranks.device
     return {
         "model_sha256": {path.name: sha256_of(path) for path in sorted(model_dir.glob("*.safetensors"))},
         "seed": spec.training.seed,
@@ -68,6 +70,7 @@ def lineage(model_dir: Path, spec: PruningSpec, device: torch.device, bf16: bool
         "python": platform.python_version(),
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+            "devices": ranks.size,
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
             "precision": "bf16" if bf16 else "fp32",

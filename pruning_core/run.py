@@ -17,9 +17,11 @@ from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
+from pruning_core.peers import NoSuchDevices, Order, PeerLost, PeerOutOfMemory, gathered
 from pruning_core.positions import within_positions
-from pruning_core.precision import best_device, uses_bf16
+from pruning_core.precision import uses_bf16
 from pruning_core.pruner import Pruner
+from pruning_core.ranks import OneRank
 from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
 from pruning_core.spec import PruningSpec
 from pruning_core.splits import encode_splits, tables_of
@@ -27,7 +29,17 @@ from pruning_core.tasks.base import DataError, Label, Task
 from pruning_core.tasks.registry import TASKS, task_of
 from pruning_core.training import FineTuning, Material, OnProgress, Progress
 
-__all__ = ["CheckpointError", "Checkpointing", "ModelError", "Progress", "PruningResult", "prune"]
+__all__ = [
+    "CheckpointError",
+    "Checkpointing",
+    "ModelError",
+    "NoSuchDevices",
+    "PeerLost",
+    "PeerOutOfMemory",
+    "Progress",
+    "PruningResult",
+    "prune",
+]
 
 
 @dataclass(frozen=True)
@@ -88,20 +100,22 @@ def prune(
         Diverged: the loss is no longer finite.
         CheckpointError: the checkpoint is another run's, or damaged.
         ExportMismatch: the exported model is not the trained one.
+        NoSuchDevices: `training.gpus` asks for more than there are.
+        PeerLost: the process of another device has ended.
+        PeerOutOfMemory: for want of memory.
     """
-    run = _Run(
+    order = Order(
         Path(model),
         train,
         spec,
-        evaluation=evaluation,
-        labels=labels,
-        on_progress=on_progress,
-        checkpointing=checkpointing,
+        evaluation,
+        labels,
+        None if teacher is None else Path(teacher),
+        None if resume_from is None else Path(resume_from),
     )
-    run.resume(resume_from)
-    dense = run.fine_tune_dense()
-    pruner, network = run.fine_prune(dense, None if teacher is None else Path(teacher))
-    del dense
+    with gathered(order) as ranks:
+        run = Run(order, ranks, on_progress=on_progress, checkpointing=checkpointing)
+        pruner, network = run.all_phases()
 
     output_dir = Path(output)
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -129,35 +143,44 @@ def prune(
         },
         sizes=_sizes(output_dir),
         seconds=run.position.seconds,
-        provenance=lineage(Path(model), spec, run.device, run.bf16) | (lineage_extra or {}),
+        provenance=lineage(order.model, spec, ranks, run.bf16) | (lineage_extra or {}),
     )
     (output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return PruningResult(result_evaluation, run.position.dense_evaluation, density, table, report)
 
 
-class _Run:
-    """The phases of a run, and where it stands."""
+class Run:
+    """The phases of a run, and where it stands; every rank carries them out."""
 
     def __init__(
         self,
-        model_dir: Path,
-        train: pa.Table,
-        spec: PruningSpec,
+        order: Order,
+        ranks: OneRank,
         *,
-        evaluation: pa.Table | None,
-        labels: Sequence[Label] | None,
-        on_progress: OnProgress | None,
-        checkpointing: Checkpointing | None,
+        on_progress: OnProgress | None = None,
+        checkpointing: Checkpointing | None = None,
     ) -> None:
+        """Read and encode everything.
+
+        Args:
+            order: what to do.
+            ranks: who does it.
+            on_progress: as in `prune`; for the rank that leads.
+            checkpointing: as in `prune`; for the rank that leads.
+        """
+        model_dir, spec = order.model, order.spec
         columns = spec.task
         if columns is None:
             raise DataError(
                 "The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}."
             )
-        tables = tables_of(train, evaluation, columns)
+        tables = tables_of(order.train, order.evaluation, columns)
+        labels = order.labels
         if labels is None:
             labels = in_the_models_order(model_dir, TASKS[type(columns)].labels_in(list(tables.values()), columns))
         self.model_dir = model_dir
+        self.teacher_dir = order.teacher
+        self.ranks = ranks
         self.task: Task = task_of(columns, labels)
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(model_dir)
         spec = within_positions(spec, model_dir)
@@ -165,7 +188,11 @@ class _Run:
         self.train, self.evaluation, self.rows = splits.train, splits.evaluation, splits.rows
         self.schedule = spec.schedule(len(self.train))
         self.spec = spec.resolved(len(self.train), width_of(model_dir))
-        self.device = best_device()
+        if len(self.train) < ranks.size:
+            raise DataError(
+                f"There are {len(self.train)} examples to learn from, fewer than training.gpus {ranks.size}."
+            )
+        self.device = ranks.device
         self.bf16 = uses_bf16(spec.training.precision, self.device)
         self.steps = self.spec.total_steps(len(self.train))
         self.phases = 2 if spec.training.dense_baseline else 1
@@ -173,6 +200,9 @@ class _Run:
         self.position = Position("dense" if self.phases == 2 else "pruning", 0, fingerprint)
         self.checkpointing = checkpointing
         self.checkpoint: Checkpoint | None = None
+        if order.resume_from is not None:
+            self.checkpoint = Checkpoint.read(order.resume_from, fingerprint)
+            self.position = self.checkpoint.position
         self.material = Material(
             self.task,
             self.tokenizer,
@@ -182,13 +212,13 @@ class _Run:
             self.bf16,
             on_progress or (lambda progress: None),
             self.phases * self.steps,
+            ranks,
         )
 
-    def resume(self, file: str | Path | None) -> None:
-        """Read the checkpoint to go on from."""
-        if file is not None:
-            self.checkpoint = Checkpoint.read(Path(file), self.position.fingerprint)
-            self.position = self.checkpoint.position
+    def all_phases(self) -> tuple[Pruner, PreTrainedModel]:
+        """All phases; the pruned model, settled."""
+        dense = self.fine_tune_dense()
+        return self.fine_prune(dense)
 
     def load(self) -> PreTrainedModel:
         return load_model(
@@ -201,13 +231,14 @@ class _Run:
             return None
         network = self.load()
         self._carry_out(FineTuning(network, self.material), None)
-        self.position.dense_evaluation = evaluate(network, self.tokenizer, self.task, self.evaluation)
+        if self.ranks.leads:
+            self.position.dense_evaluation = evaluate(network, self.tokenizer, self.task, self.evaluation)
         self.position.phase, self.position.step = "pruning", 0
         return network
 
-    def fine_prune(self, dense: PreTrainedModel | None, teacher_dir: Path | None) -> tuple[Pruner, PreTrainedModel]:
+    def fine_prune(self, dense: PreTrainedModel | None) -> tuple[Pruner, PreTrainedModel]:
         """The pruned model, settled."""
-        distilled = self._distilled(dense, teacher_dir)
+        distilled = self._distilled(dense)
         network = self.load()
         pruner = Pruner(network, self.spec, self.schedule)
         if pruner.weights.method.calibrates and self.checkpoint is None:
@@ -228,17 +259,19 @@ class _Run:
         pruner.weights.settle()
         return pruner, network
 
-    def _distilled(self, dense: PreTrainedModel | None, teacher_dir: Path | None) -> DistilledLoss | None:
+    def _distilled(self, dense: PreTrainedModel | None) -> DistilledLoss | None:
         """The loss with a teacher, whose answers are computed here or come from the checkpoint."""
         settings = self.spec.distillation
         if settings is None:
             return None
         if settings.teacher == "self":
             live = dense
-        elif teacher_dir is None:
+        elif self.teacher_dir is None:
             raise ModelError("The spec names a teacher: give its directory as `teacher`.")
         else:
-            live = load_teacher(teacher_dir, self.tokenizer, self.task, self.spec, self.device, student=self.model_dir)
+            live = load_teacher(
+                self.teacher_dir, self.tokenizer, self.task, self.spec, self.device, student=self.model_dir
+            )
         if live is not None:
             live.train(mode=False)  # the dense baseline has just been trained
         saved = self.checkpoint
@@ -249,7 +282,7 @@ class _Run:
             teacher = Teacher(self.task, self.train, saved.teacher_logits())
         else:
             assert live is not None
-            teacher = Teacher.answer_all(live, self.tokenizer, self.task, self.train, bf16=self.bf16)
+            teacher = Teacher.answer_all(live, self.tokenizer, self.task, self.train, self.ranks, bf16=self.bf16)
         return DistilledLoss(self.task, settings, teacher, live if settings.hidden > 0 else None)
 
     def _carry_out(self, phase: FineTuning, distilled: DistilledLoss | None) -> None:
@@ -267,6 +300,7 @@ class _Run:
             self.position.seconds[name] = before + time.monotonic() - started
             if self.checkpointing and self.checkpointing.due():
                 save_checkpoint(self.checkpointing.file, phase, self.position, distilled)
+                self.ranks.check()
                 self.checkpointing.written(self.checkpointing.file)
 
         phase.run(first, after_step)

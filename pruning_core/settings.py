@@ -9,6 +9,8 @@ from pruning_core.columns import Part
 from pruning_core.granularity import Granularity
 from pruning_core.schedule import Shape
 
+#: No machine has more.
+MOST_GPUS = 64
 #: What a batch_size of `auto` begins with.
 _AUTO_BATCH = 32
 _BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"const": "auto"}]}
@@ -92,6 +94,13 @@ class Training(Part):
         default=False, description="Set by a batch_size of `auto`: it may be halved where memory does not suffice."
     )
     gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
+    gpus: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_GPUS,
+        description="Devices that train the job together, all on one machine. `batch_size` is what they have together, "
+        "so that the result is that of one device, up to rounding. 1 takes whatever is there, a CPU too.",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0.0,

@@ -15,10 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
-from pruning_core.parameters import new_parameters
+from pruning_core.parameters import new_parameters, parameters_by_name
 from pruning_core.precision import autocast
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
+from pruning_core.ranks import OneRank, Portion
 from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
@@ -75,6 +76,7 @@ class Material:
         bf16: autocast forward and backward.
         on_progress: called after every optimizer step; an exception it raises ends the run.
         total_steps: steps of all phases together.
+        ranks: who trains the same model on other devices.
     """
 
     task: Task
@@ -85,6 +87,7 @@ class Material:
     bf16: bool
     on_progress: OnProgress
     total_steps: int
+    ranks: OneRank
 
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
@@ -152,6 +155,7 @@ class FineTuning:
         self.model.train()
         if self.pruner:
             self.pruner.weights.method.attend(self.others, self.optimizer)
+        self._agree()
         for step in range(first, self.steps):
             norm = self.step(step)
             self._report(step + 1, norm)
@@ -159,15 +163,22 @@ class FineTuning:
 
     def step(self, step: int) -> Tensor:
         """One optimizer step; returns the gradient's norm, still on the device."""
-        chosen = self._items_of(step)
+        ranks, seed = self._m.ranks, self._m.spec.training.seed
+        chosen = [ranks.portion(items, self._m.train) for items in self._items_of(step)]
         if self.pruner and self.pruner.weights.method.wants_curvature():
-            self._look_at_curvature(chosen[0])
-        for items in chosen:
-            batch = self._batch(items)
-            with autocast(self.model.device, self._m.bf16, tokens=batch["input_ids"].shape[1]):
-                loss = self._loss(items, batch)
-            (loss / len(chosen)).backward()
-            self.loss_sum += loss.detach() / len(chosen)
+            self._look_at_curvature(chosen[0], step)
+        mean = torch.zeros_like(self.loss_sum)
+        for number, portion in enumerate(chosen):
+            batch = self._batch(portion.items)
+            with (
+                ranks.own_randomness(seed, step, number),
+                autocast(self.model.device, self._m.bf16, tokens=batch["input_ids"].shape[1]),
+            ):
+                loss = self._loss(portion, batch) / len(chosen)
+            loss.backward()
+            mean += loss.detach()
+        ranks.add_up([*self._gradients(), mean])
+        self.loss_sum += mean
         self.loss_count += 1
         if self.pruner:
             norm = self.pruner.before_optimizer_step(self.others, MAX_GRADIENT_NORM)
@@ -182,22 +193,30 @@ class FineTuning:
             self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
         return norm
 
-    def _loss(self, items: Sequence[int], batch: Batch) -> Tensor:
+    def _loss(self, portion: Portion, batch: Batch) -> Tensor:
+        """What this rank adds to the mean over the whole batch."""
         if self._distilled is None:
-            return cast(Tensor, self.model(**batch).loss).float()
+            return cast(Tensor, self.model(**batch).loss).float() * portion.terms
         output = self.model(**batch, output_hidden_states=self._distilled.wants_hidden_states)
-        return self._distilled(output, items, batch)
+        return self._distilled(output, portion, batch)
+
+    def _gradients(self) -> list[Tensor]:
+        """All that backward has left."""
+        others = [parameter.grad for parameter in self.others if parameter.grad is not None]
+        return [self.pruner.weights.gradient, *others] if self.pruner else others
 
     def _batch(self, items: Sequence[int]) -> Batch:
         padded = self._m.task.collate(self._m.tokenizer, [self._m.train[item] for item in items])
         return {name: tensor.to(self.model.device, non_blocking=True) for name, tensor in padded.items()}
 
-    def _look_at_curvature(self, items: Sequence[int]) -> None:
+    def _look_at_curvature(self, portion: Portion, step: int) -> None:
         """Second derivatives need fp32, and attention that can be differentiated twice."""
         assert self.pruner
+        ranks = self._m.ranks
         with sdpa_kernel(SDPBackend.MATH):
-            loss = self.model(**self._batch(items)).loss
-            self.pruner.weights.method.measure_curvature(loss)
+            with ranks.own_randomness(self._m.spec.training.seed, step):
+                loss = self.model(**self._batch(portion.items)).loss * portion.terms
+            self.pruner.weights.method.measure_curvature(loss, ranks.add_up)
 
     def _items_of(self, step: int) -> list[list[int]]:
         """The micro-batches of a step. They follow from seed, epoch and step alone, so a run can go on anywhere."""
@@ -228,6 +247,7 @@ class FineTuning:
         metrics: dict[str, float] = {}
         if step % self._log_every == 0 or last:
             loss = float(self.loss_sum) / self.loss_count
+            self._agree()
             if not math.isfinite(loss):
                 raise Diverged(f"The loss is {loss} at step {step}. {self._remedy()}")
             self.loss_sum.zero_()
@@ -251,7 +271,9 @@ class FineTuning:
         return f"Lower {rates}{', or set training.precision to fp32' if self._m.bf16 else ''}."
 
     def _evaluate(self) -> dict[str, float]:
-        with self._as_shipped():
+        with self._as_shipped():  # on all ranks: methods draw random numbers here
+            if not self._m.ranks.leads:
+                return {}
             return evaluate(
                 self.model,
                 self._m.tokenizer,
@@ -260,6 +282,27 @@ class FineTuning:
                 bf16=self._m.bf16,
                 max_items=MAX_CURVE_ITEMS,
             )
+
+    def _agree(self) -> None:
+        """See that all ranks are there, and hold the same."""
+        self._m.ranks.check()
+        if not self._m.ranks.agree(lambda: self.tensors().values()) and self.pruner:
+            self.pruner.weights.apply()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that the rest of the phase depends on, by name, but for random number generators."""
+        found = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(self.model)}
+        if self.pruner:
+            weights = self.pruner.weights
+            found |= {"weights/weight": weights.weight.detach(), "weights/mask": weights.mask}
+            found |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
+            found |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
+            if weights.score is not None:
+                found["weights/score"] = weights.score.detach()
+        for number, state in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+        found["loss_sum"] = self.loss_sum
+        return found
 
     def _as_shipped(self) -> AbstractContextManager[None]:
         return self.pruner.as_shipped() if self.pruner else nullcontext()

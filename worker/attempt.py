@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import signal
 import sys
 import time
@@ -14,8 +15,18 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from transformers.utils import logging as transformers_logging
 
-from pruning_core import CheckpointError, Checkpointing, ModelError, Progress, PruningResult, PruningSpec, prune
+from pruning_core import (
+    CheckpointError,
+    Checkpointing,
+    ModelError,
+    PeerLost,
+    Progress,
+    PruningResult,
+    PruningSpec,
+    prune,
+)
 from pruning_core.export import ExportMismatch
+from pruning_core.memory import is_out_of_memory
 from pruning_core.prunable import NothingToPrune
 from pruning_core.schedule import ScheduleError
 from pruning_core.settings import Training
@@ -36,7 +47,7 @@ from store import (
 )
 from worker.announced import AnnouncedDatabase
 from worker.inputs import fetch_inputs
-from worker.memory import advice, is_out_of_memory, largest_that_fits
+from worker.memory import advice, largest_that_fits
 from worker.process import PULSE, TrainerExit
 from worker.publication import publish
 from worker.pulse import Pulse
@@ -84,6 +95,12 @@ def carry_out(assignment: Path) -> TrainerExit:
         return TrainerExit.STOPPED
     except FenceLost:
         return TrainerExit.FENCED
+    except PeerLost as error:
+        log.exception("One of the job's devices is lost.")
+        if error.signal == signal.SIGKILL:
+            # We end as it did: whether it was killed for want of memory, the supervisor finds out as of ourselves.
+            signal.raise_signal(error.signal)
+        raise
     except tuple(_FINAL_ERRORS) as error:
         log.exception("The job cannot be done.")
         code = next(code for kind, code in _FINAL_ERRORS.items() if isinstance(error, kind))
@@ -160,9 +177,11 @@ def _out_of_memory(training: Training, step_with: Callable[[Training], object]) 
 
     def try_one_step(batch_size: int) -> None:
         with suppress(_Fits):
-            step_with(training.model_copy(update={"batch_size": batch_size, "gradient_accumulation": 1}))
+            # On one device, with what each of several would have.
+            own = math.ceil(batch_size / training.gpus)
+            step_with(training.model_copy(update={"batch_size": own, "gradient_accumulation": 1, "gpus": 1}))
 
-    fits = None if training.auto_batch else largest_that_fits(training.batch_size, try_one_step)
+    fits = None if training.auto_batch else largest_that_fits(training.batch_size, try_one_step, training.gpus)
     return JobError("out_of_memory", advice(training, fits))
 
 

@@ -6,7 +6,7 @@ Method files import torch for types only. The HTTP service lists methods and the
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -159,8 +159,13 @@ class Method(ABC):
         """Whether `measure_curvature` is to be called before the next step."""
         return False
 
-    def measure_curvature(self, loss: Tensor) -> None:  # noqa: B027  # most methods need no such hook
-        """Look at second derivatives of a batch's loss, whose graph reaches the matrices' parameters."""
+    def measure_curvature(self, loss: Tensor, add_up: Callable[[Sequence[Tensor]], None]) -> None:  # noqa: B027  # most methods need no such hook
+        """Look at second derivatives of a batch's loss, whose graph reaches the matrices' parameters.
+
+        Args:
+            loss: what this device adds to the batch's.
+            add_up: makes of each tensor its sum over all devices, in place.
+        """
 
     def metrics(self) -> dict[str, Tensor]:
         """Scalars for the curves, such as λ; still on the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
@@ -50,7 +51,7 @@ class OptimalBrainDamage(Method):
         """Every so many steps, from the first."""
         return self.step % cast(ObdParameters, self.parameters).every == 0
 
-    def measure_curvature(self, loss: Tensor) -> None:
+    def measure_curvature(self, loss: Tensor, add_up: Callable[[Sequence[Tensor]], None]) -> None:
         """Average v ⊙ Hv for one random v."""
         import torch
 
@@ -63,7 +64,9 @@ class OptimalBrainDamage(Method):
         # As in Adam: while few looks are in it, the average is of these alone.
         smoothing = cast(ObdParameters, self.parameters).smoothing
         fresh = (1.0 - smoothing) / (1.0 - smoothing**self._looks)
-        by_parameter = {id(p): v * h for (_, p), v, h in zip(used, signs, products, strict=True)}
+        samples = [v * h for v, h in zip(signs, products, strict=True)]
+        add_up(samples)
+        by_parameter = {id(p): sample for (_, p), sample in zip(used, samples, strict=True)}
         for parameter, where in zip(parameters, self.weights.slices, strict=True):
             sample = by_parameter.get(id(parameter))
             if sample is not None:

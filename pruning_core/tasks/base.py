@@ -83,6 +83,10 @@ class EncodedSplit(Dataset[Example], ABC):
     def __getitem__(self, item: int) -> Example:
         """Item as lists of numbers, labels included."""
 
+    def terms(self, items: Sequence[int]) -> int:
+        """Over how many terms the model's own loss of a batch of these items is a mean."""
+        return len(items)
+
     def some(self, most: int) -> NDArray[np.int64]:
         """At most so many items, evenly spaced and always the same ones, in ascending order."""
         return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
@@ -124,6 +128,8 @@ class Task(ABC):
     labelled: ClassVar[bool] = False
     #: Whether the logits have a value per token, [b, tokens, …], instead of one per item.
     per_token: ClassVar[bool] = False
+    #: Whether `distillation_loss` is a mean over tokens, and not over items.
+    distils_tokens: ClassVar[bool] = False
 
     def __init__(self, columns: Columns, labels: Sequence[Label]) -> None:
         """Keep columns and labels."""

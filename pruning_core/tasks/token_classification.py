@@ -26,6 +26,7 @@ class TagWords(Task):
     model_class = AutoModelForTokenClassification
     primary_metric = "f1"
     per_token = True
+    distils_tokens = True
     labelled = True
 
     @classmethod

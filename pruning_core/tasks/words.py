@@ -102,6 +102,10 @@ class TaggedWords(EncodedSplit):
         word = self.words_of(item)
         return example | {"labels": np.where(word >= 0, self.tags(item)[word], UNTAGGED).tolist()}
 
+    def terms(self, items: Sequence[int]) -> int:
+        """The words that come to a token."""
+        return sum(int(np.count_nonzero(self.words_of(item) >= 0)) for item in items)
+
     def tags(self, item: int) -> NDArray[np.int32]:
         """[words] the tags of a row, those of words that were cut off among them."""
         return self._tags[self._words[item] : self._words[item + 1]]

@@ -14,6 +14,7 @@ from pruning_core import ModelError, prune
 from pruning_core import run as run_module
 from pruning_core.columns import TextClassification
 from pruning_core.distillation import DistilledLoss, Teacher, hidden_state_loss
+from pruning_core.ranks import OneRank, Portion
 from pruning_core.settings import Distillation
 from pruning_core.tasks.base import divergence
 from pruning_core.tasks.text_classification import ClassifyTexts
@@ -62,7 +63,7 @@ def test_the_loss_weighs_teacher_and_labels_by_alpha() -> None:
     output = SequenceClassifierOutput(loss=torch.tensor(1.5), logits=student)
     batch = {"input_ids": torch.zeros(3, 8, dtype=torch.long)}
     soft = divergence(student, torch.from_numpy(logits[[4, 0, 5]]), 3.0).mean()
-    torch.testing.assert_close(loss(output, [4, 0, 5], batch), 0.7 * soft + 0.3 * 1.5)
+    torch.testing.assert_close(loss(output, Portion([4, 0, 5]), batch), 0.7 * soft + 0.3 * 1.5)
 
 
 def test_cached_answers_equal_those_of_the_living_teacher() -> None:
@@ -70,7 +71,7 @@ def test_cached_answers_equal_those_of_the_living_teacher() -> None:
     split = TASK.encode(reviews(50), tokenizer, 16)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.train()
-    teacher = Teacher.answer_all(model, tokenizer, TASK, split, bf16=False)
+    teacher = Teacher.answer_all(model, tokenizer, TASK, split, OneRank(model.device), bf16=False)
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     items = [31, 2, 17, 49]
@@ -100,11 +101,11 @@ class Watched(DistilledLoss):
     modes: ClassVar[list[bool]] = []
     last: ClassVar["Watched | None"] = None
 
-    def __call__(self, output: SequenceClassifierOutput, items: list[int], batch: dict[str, Tensor]) -> Tensor:  # type: ignore[override]  # what training calls it with
+    def __call__(self, output: SequenceClassifierOutput, portion: Portion, batch: dict[str, Tensor]) -> Tensor:  # type: ignore[override]  # what training calls it with
         type(self).last = self
         if self.live is not None:
             self.modes.append(self.live.training)
-        return super().__call__(output, items, batch)
+        return super().__call__(output, portion, batch)
 
 
 def test_the_living_teacher_never_drops_out_and_never_changes(

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from pruning_core.methods import METHODS
 from pruning_core.pruner import Pruner
+from pruning_core.ranks import OneRank
 from pruning_core.schedule import Schedule, Shape
 from tests.tiny import tiny_model
 from tests.unit.pruning_core.runs import short_spec
@@ -74,7 +75,8 @@ def steps(method: str, *, sparsity: float = 0.9, total: int = 12, **pruning: obj
         for step in range(total):
             if weights.method.wants_curvature():
                 ids = torch.zeros(2, 4, dtype=torch.long, device="meta")
-                weights.method.measure_curvature(model(input_ids=ids, labels=ids[:, 0]).loss)
+                loss = model(input_ids=ids, labels=ids[:, 0]).loss
+                weights.method.measure_curvature(loss, OneRank(loss.device).add_up)
             pruner.before_optimizer_step(others, 1.0)
             weights.method.learning_rate_factor(step)
             optimizer.step()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods.obd import ObdParameters, OptimalBrainDamage
 from pruning_core.methods.obs import ObsParameters, OptimalBrainSurgeon
+from pruning_core.ranks import OneRank
 from pruning_core.schedule import Schedule
 from tests.unit.pruning_core.toys import (
     SCHEDULE,
@@ -20,6 +21,9 @@ from tests.unit.pruning_core.toys import (
 )
 
 Matrix64 = NDArray[np.float64]
+
+#: What adds up over one device.
+ALONE = OneRank(torch.device("cpu")).add_up
 
 # --- optimal brain damage ------------------------------------------------------------------------------------------
 
@@ -51,7 +55,7 @@ def test_many_probes_average_to_the_diagonal_of_the_hessian(pruned: bool) -> Non
     torch.manual_seed(0)
     probes = []
     for _ in range(1500):
-        method.measure_curvature(network(batch()))
+        method.measure_curvature(network(batch()), ALONE)
         probes.append(weights.buffers["curvature"].clone())
     samples = torch.stack(probes).double()
     expected = second_differences(torch.where(weights.mask, initial_weights(), 0.0))
@@ -72,7 +76,7 @@ def test_the_average_is_corrected_while_few_looks_are_in_it_and_negative_curvatu
             torch.manual_seed(look)
             if one is single:
                 alone = masked(net, single)
-            one.measure_curvature(net(batch(look)))
+            one.measure_curvature(net(batch(look)), ALONE)
         seen.append(alone.buffers["curvature"].double().numpy())
         shares = 0.8 ** np.arange(len(seen))[::-1]
         expected = sum(share * probe for share, probe in zip(shares, seen, strict=True)) / shares.sum()
@@ -93,10 +97,10 @@ def test_curvature_is_looked_at_every_so_many_steps_and_leaves_gradients_alone()
         method.step = step
         looks.append(method.wants_curvature())
     assert [step for step, look in enumerate(looks) if look] == [0, 4, 8]
-    method.measure_curvature(network(batch()))
+    method.measure_curvature(network(batch()), ALONE)
     assert not bool(weights.gradient.any())
     # a matrix that the loss does not read has no curvature
-    method.measure_curvature(network.first(batch()).square().sum())
+    method.measure_curvature(network.first(batch()).square().sum(), ALONE)
     assert bool(torch.isfinite(weights.buffers["curvature"]).all())
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pruning_core.memory import is_out_of_memory
 from pruning_core.settings import Training
-from worker.memory import advice, is_out_of_memory, largest_that_fits
+from worker.memory import advice, largest_that_fits
 from worker.oom_killer import oom_kills
 
 
@@ -48,6 +49,20 @@ def test_nothing_fits() -> None:
 
     assert largest_that_fits(8, never) is None
     assert "Not even one fits" in advice(Training(batch_size=8), None)
+
+
+def test_each_of_several_devices_needs_an_example() -> None:
+    tried: list[int] = []
+
+    def never(size: int) -> None:
+        tried.append(size)
+        raise MemoryError
+
+    assert largest_that_fits(32, never, least=4) is None
+    assert tried == [16, 8, 4]
+    auto = Training(batch_size=8, auto_batch=True, gpus=4)
+    assert "half as many" in advice(auto, None)
+    assert "Not even one a device fits" in advice(auto.model_copy(update={"batch_size": 4}), None)
 
 
 def test_a_batch_of_auto_begins_with_32_and_stays_auto_as_the_service_stores_it() -> None:

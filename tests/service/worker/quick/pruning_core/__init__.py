@@ -27,6 +27,12 @@ class ModelError(ValueError):
     """As in the real one."""
 
 
+class PeerLost(RuntimeError):
+    """As in the real one."""
+
+    signal = None
+
+
 class CheckpointError(ValueError):
     """As in the real one."""
 
