@@ -67,6 +67,7 @@ from store.tables import (
     ModelFile,
     Team,
 )
+from store.workers import announce_worker, most_gpus_offered
 
 __all__ = [
     "ACTIVE",
@@ -129,6 +130,7 @@ __all__ = [
     "TransitionRefused",
     "WriteSession",
     "add_event",
+    "announce_worker",
     "attempts_of",
     "authenticate",
     "changes_of",
@@ -163,6 +165,7 @@ __all__ = [
     "list_models",
     "logs_of",
     "metrics_of",
+    "most_gpus_offered",
     "open_database",
     "peek",
     "pin_job",

@@ -174,8 +174,8 @@ def _halved(spec: JsonObject) -> JsonObject | None:
     training = spec.get("training")
     if not isinstance(training, Mapping) or not training.get("auto_batch"):
         return None
-    size, passes = training["batch_size"], training["gradient_accumulation"]
-    if not isinstance(size, int) or not isinstance(passes, int) or size < 2:
+    size, passes, gpus = training["batch_size"], training["gradient_accumulation"], training.get("gpus", 1)
+    if not isinstance(size, int) or not isinstance(passes, int) or not isinstance(gpus, int) or size // 2 < gpus:
         return None
     return {**spec, "training": {**training, "batch_size": size // 2, "gradient_accumulation": 2 * passes}}
 

@@ -101,7 +101,7 @@ def _seconds_per_step(session: ReadSession, job: Job) -> float | None:
     done = session.scalars(
         select(Job)
         .where(Job.team_id == job.team_id, Job.model_id == job.model_id, Job.dataset_id == job.dataset_id)
-        .where(Job.method == job.method, Job.status == JobStatus.SUCCEEDED, Job.attempt == 1)
+        .where(Job.method == job.method, Job.gpus == job.gpus, Job.status == JobStatus.SUCCEEDED, Job.attempt == 1)
         .order_by(Job.created_at.desc())
         .limit(4 * _EXAMPLES)
     )

@@ -5,8 +5,11 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+#: A CPU's cores in so many parts.
+CpuDevices = Annotated[str, StringConstraints(pattern=r"^cpu:[1-9]\d?$")]
 
 
 class Settings(BaseSettings):
@@ -97,8 +100,10 @@ class Settings(BaseSettings):
         description="How this worker signs its attempts. Defaults to the host's name.",
     )
 
-    worker_gpus: Literal["auto"] | Annotated[int, Field(ge=0)] = Field(
-        "auto", description="How many GPUs this worker offers; `auto` counts those it can see."
+    worker_gpus: Literal["auto"] | Annotated[int, Field(ge=0)] | CpuDevices = Field(
+        "auto",
+        description="The GPUs that this worker lends to its jobs: `auto` is all it can see, a number so many of them, "
+        "and 0 none, so that jobs train on the CPU. `cpu:4` offers the CPU in four parts, as if each were a GPU.",
     )
 
     @model_validator(mode="after")

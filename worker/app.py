@@ -13,11 +13,13 @@ import structlog
 from celery import Celery
 from celery.signals import worker_process_init, worker_shutting_down
 
-from store import DATABASE_AWAY, Database, Settings, claim_next, open_database
+from store import DATABASE_AWAY, Claim, Database, Settings, claim_next, open_database
 from store.doorbell import CELERY, DEFAULT_QUEUE, TASK
 from worker import logs
+from worker.announcing import announce_always
 from worker.broker import tolerate_rubbish
-from worker.gpus import offered_gpus
+from worker.devices import devices_of
+from worker.lending import Lender
 from worker.lifeline import die_with_parent
 from worker.scratch import Scratch
 from worker.supervisor import Supervisor
@@ -52,8 +54,9 @@ def _announce_stop(**_: object) -> None:
 
 
 @worker_process_init.connect
-def _end_with_the_worker(**_: object) -> None:
+def _begin_with_the_worker(**_: object) -> None:
     die_with_parent()
+    announce_always(settings)
 
 
 @app.task(name=TASK)
@@ -76,31 +79,39 @@ def work(queue: str) -> int:
 def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -> int:
     scratch = Scratch(settings.scratch_dir)
     supervisor = Supervisor(database, settings, scratch, is_stopping)
-    gpus = offered_gpus(settings.worker_gpus)
+    lender = Lender(devices_of(settings.worker_gpus), settings.scratch_dir)
     attempts = 0
     try:
         while not is_stopping():
             # Before the claim: a worker that cannot write must leave the jobs to those that can.
             scratch.check()
             scratch.sweep()
-            with database.write() as session:
-                claim = claim_next(
-                    session,
-                    queue,
-                    f"{settings.worker_name}:{os.getpid()}",
-                    settings.lease_s,
-                    gpus=gpus,
-                    max_running=settings.team_max_running,
-                )
-            if claim is None:
-                break
-            attempts += 1
-            supervisor.run(claim)
+            with lender.free(is_stopping) as loan:
+                if not loan.offers:
+                    break  # all are lent to jobs beside us; the reconciler rings again
+                claim = _claim(database, queue, loan.offers)
+                if claim is None:
+                    break
+                loan.keep(claim.gpus)
+                attempts += 1
+                supervisor.run(claim, loan.variables())
     except DATABASE_AWAY as error:
         log.warning("database_away", error=str(error.__cause__ or error))  # the reconciler rings again
     except OSError as error:
         log.error("scratch_unusable", folder=str(settings.scratch_dir), error=str(error))
     return attempts
+
+
+def _claim(database: Database, queue: str, gpus: int) -> Claim | None:
+    with database.write() as session:
+        return claim_next(
+            session,
+            queue,
+            f"{settings.worker_name}:{os.getpid()}",
+            settings.lease_s,
+            gpus=gpus,
+            max_running=settings.team_max_running,
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from enum import IntEnum
@@ -39,8 +40,13 @@ class Trainer:
         pulse: what it and we tell each other all the time.
     """
 
-    def __init__(self, claim: Claim, scratch: Path) -> None:
+    def __init__(self, claim: Claim, scratch: Path, variables: Mapping[str, str]) -> None:
         """Start it.
+
+        Args:
+            claim: what it works on.
+            scratch: its folder.
+            variables: of its environment, which say what devices it has.
 
         Raises:
             OSError: it could not be started.
@@ -49,13 +55,17 @@ class Trainer:
         assignment.write_text(json.dumps(asdict(claim)), encoding="utf-8")
         temporary = scratch / "tmp"
         temporary.mkdir()
-        environment = os.environ | {
-            "HF_HUB_OFFLINE": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-            "PYTHONUNBUFFERED": "1",
-            "TMPDIR": str(temporary),  # so that nothing of a killed trainer stays behind
-        }
+        environment = (
+            os.environ
+            | dict(variables)
+            | {
+                "HF_HUB_OFFLINE": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "PYTHONUNBUFFERED": "1",
+                "TMPDIR": str(temporary),  # so that nothing of a killed trainer stays behind
+            }
+        )
         self.pulse = Pulse(scratch / PULSE)
         self._cut = 0
         self._log = scratch / "trainer.log"

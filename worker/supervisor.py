@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import structlog
@@ -56,14 +56,19 @@ class Supervisor:
         self._scratch = scratch
         self._is_stopping = is_stopping
 
-    def run(self, claim: Claim) -> None:
-        """See a claimed attempt through to its end, whatever happens to the trainer."""
+    def run(self, claim: Claim, variables: Mapping[str, str]) -> None:
+        """See a claimed attempt through to its end, whatever happens to the trainer.
+
+        Args:
+            claim: the attempt.
+            variables: of the trainer's environment, which say what devices it has.
+        """
         bound = log.bind(job=claim.fence.job_id, attempt=claim.fence.attempt)
         try:
             with self._scratch.folder(f"{claim.fence.job_id}-{claim.fence.attempt}") as scratch:
                 bound.info("attempt_started")
                 killed_before = oom_kills()
-                trainer = Trainer(claim, scratch)
+                trainer = Trainer(claim, scratch, variables)
                 keeper = LeaseKeeper(self._database, claim.fence, self._settings, trainer)
                 try:
                     stalled = self._watch(trainer, keeper)

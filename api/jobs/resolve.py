@@ -5,6 +5,7 @@ from typing import cast
 
 from api.datasets.columns import Column, Value
 from api.jobs.advice import advise
+from api.jobs.capacity import check_workers
 from api.jobs.columns import Task, task_columns
 from api.jobs.findings import Findings
 from api.jobs.fit import check_steps, check_task, check_untrained, fitting_length
@@ -79,6 +80,7 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: Blo
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
+    check_workers(session, spec, findings)
     whole = spec.resolved(data.train_rows, width(model.config)).model_copy(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )

@@ -85,6 +85,7 @@ def _new_job(resolved: Resolved) -> NewJob:
         total_steps=resolved.reported_steps,
         max_attempts=spec.limits.max_attempts,
         max_runtime_s=spec.limits.max_runtime_s,
+        gpus=spec.training.gpus,
     )
 
 

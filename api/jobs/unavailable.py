@@ -18,28 +18,21 @@ class _Unbuilt:
         path: where it is.
         remedy: what to do.
         only: the values that are not available; None means every value.
-        default: what the field is anyway, which may be said.
     """
 
     path: tuple[str, ...]
     remedy: str = _LEAVE_OUT
     only: frozenset[str] | None = None
-    default: int | None = None
 
     def refuses(self, value: JsonValue) -> bool:
         if self.only is not None:
             return isinstance(value, str) and value in self.only
-        return not self.is_default(value)
-
-    def is_default(self, value: JsonValue) -> bool:
-        """Whether a value says no more than leaving the field out does."""
-        return value is None or (type(value) is int and value == self.default)
+        return value is not None
 
 
 _UNBUILT = (
     _Unbuilt(("export",)),
     _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
-    _Unbuilt(("training", "gpus"), "leave it out or give 1: a job trains on one device", default=1),
     _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
 )
 

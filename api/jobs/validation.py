@@ -30,7 +30,7 @@ class ScheduleView(BaseModel):
 
 
 class MemoryView(BaseModel):
-    """Bytes that the trainer holds from step to step; activations, which depend on the texts, come on top."""
+    """Bytes that each device of a job holds from step to step; activations, which depend on the texts, come on top."""
 
     model: int = Field(description="The model's weights in fp32.")
     training: int = Field(description="Everything: weights, gradients, optimizer, masks, scores, the method's own.")

@@ -6,6 +6,7 @@ from store.tables.inputs import Dataset, DatasetSplit, Model, ModelFile
 from store.tables.jobs import Attempt, Event, IdempotencyKey, Job
 from store.tables.outputs import Artifact, AttemptLog, Checkpoint, MaskLayer, Metric
 from store.tables.tenants import Key, Team
+from store.tables.workers import Worker
 
 __all__ = [
     "Artifact",
@@ -26,4 +27,5 @@ __all__ = [
     "Model",
     "ModelFile",
     "Team",
+    "Worker",
 ]

@@ -15,6 +15,9 @@ STARVED = JobError("out_of_memory", "It did not fit.")
         ({"batch_size": 32, "gradient_accumulation": 1, "auto_batch": True}, True, ("queued", 0, (16, 2))),
         ({"batch_size": 5, "gradient_accumulation": 3, "auto_batch": True}, False, ("queued", 0, (2, 6))),
         ({"batch_size": 1, "gradient_accumulation": 32, "auto_batch": True}, True, ("failed", 0, (1, 32))),
+        # Each of several devices needs an example.
+        ({"batch_size": 8, "gradient_accumulation": 1, "auto_batch": True, "gpus": 4}, True, ("queued", 0, (4, 2))),
+        ({"batch_size": 4, "gradient_accumulation": 2, "auto_batch": True, "gpus": 4}, True, ("failed", 0, (4, 2))),
         ({"batch_size": 32, "gradient_accumulation": 1, "auto_batch": False}, True, ("failed", 0, (32, 1))),
         ({"batch_size": 32, "gradient_accumulation": 1, "auto_batch": False}, False, ("queued", 1, (32, 1))),
     ],

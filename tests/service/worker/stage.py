@@ -39,8 +39,8 @@ QUICK = HERE / "quick"
 BROKEN = HERE / "broken"
 ROOT = HERE.parents[2]
 
-#: Everything happens soon: what takes a minute in production takes seconds here.
-PACE = {"lease_s": 2, "renew_s": 0.4, "poll_s": 0.1, "reconcile_s": 0.3, "stop_grace_s": 3}
+#: Everything happens soon: what takes a minute in production takes seconds here; and on the CPU, on any machine.
+PACE = {"lease_s": 2, "renew_s": 0.4, "poll_s": 0.1, "reconcile_s": 0.3, "stop_grace_s": 3, "worker_gpus": 0}
 
 
 class Stage:

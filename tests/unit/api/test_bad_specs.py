@@ -103,7 +103,6 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
 UNAVAILABLE: list[tuple[dict[str, Any], str]] = [
     ({"export": {"onnx": True}}, "/export"),
     ({"webhook": "https://example.org"}, "/webhook"),
-    ({"training": {"gpus": 2}}, "/training/gpus"),
     ({"training": {"precision": "fp16"}}, "/training/precision"),
 ]
 
