@@ -20,6 +20,7 @@ from store.errors import (
     InputGone,
     InUse,
     InvalidCursor,
+    KeyOver,
     NotFound,
     QueueFull,
     StoreError,
@@ -34,6 +35,7 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
     TransitionRefused: problems.StateForbids,
     InUse: problems.StateForbids,
     InputGone: problems.StateForbids,
+    KeyOver: problems.StateForbids,
     QueueFull: problems.LimitReached,
 }
 """What a refusal of the store is to the outside, where its own words say all."""

@@ -14,6 +14,10 @@ from api.dependencies import Services
 from api.jobs import endpoints as jobs
 from api.jobs import record
 from api.jobs.spec import JobSpec
+from api.journal import Journal
+from api.keyring import Keyring
+from api.keys import endpoints as keys
+from api.keys.schemas import NewKey, Rotation
 from api.meters import Meters
 from api.models import endpoints as models
 from api.watch import Watch
@@ -32,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     logs.configure()
     database = open_database(settings.database_url)
+    journal = Journal(database)
     services = Services(
         settings,
         database,
@@ -39,12 +44,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Bell(settings.broker_url),
         Watch(database),
         Meters(database),
+        journal,
+        Keyring(database, journal, settings.plain_server_secret),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         services.bell.close()
+        services.journal.close()
         database.close()
 
     app = FastAPIOffline(  # /docs as FastAPI's own, without what that loads from the internet
@@ -57,10 +65,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(logs.RequestLog, meters=services.meters)
-    for part in (jobs, record, datasets, models, methods, health, metrics):
+    for part in (jobs, record, datasets, models, methods, keys, health, metrics):
         app.include_router(part.router)
     answers.install(app)
-    documentation.install(app, JobSpec)
+    documentation.install(app, JobSpec, NewKey, Rotation)
     return app
 
 

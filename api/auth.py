@@ -1,6 +1,6 @@
 """Who is calling: bearer keys, their teams and scopes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 from fastapi import Depends
@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.dependencies import Here
 from api.problems import ScopeMissing, Unauthenticated
-from store.keys import Principal, authenticate
+from store.keys import Principal
 
 Scope = Literal["read", "submit", "admin"]
 
@@ -19,25 +19,27 @@ _bearer = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def caller(here: Here, credentials: Credentials) -> Principal:
+async def caller(here: Here, credentials: Credentials) -> Principal:
     """The team and scopes behind the request's key.
 
     Raises:
-        Unauthenticated: There is no key, or it is unknown, expired or revoked; which of them is not told.
+        Unauthenticated: There is no key, or it is mistyped, unknown, expired or revoked; which of them is not told.
     """
     if credentials is None or not credentials.credentials:
         raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
-    with here.database.read() as session:
-        principal = authenticate(session, credentials.credentials)
+    principal = await here.keyring.principal(credentials.credentials)
     if principal is None:
-        raise Unauthenticated("This key is not valid: unknown, expired or revoked. Ask an administrator for a new one.")
+        raise Unauthenticated(
+            "This key is not valid: mistyped, unknown, expired or revoked. Check that it was copied whole, or ask an "
+            "administrator for a new one."
+        )
     return principal
 
 
-def needs(scope: Scope) -> Callable[[Principal], Principal]:
+def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency that lets callers with a scope through; `admin` has every scope."""
 
-    def check(principal: Annotated[Principal, Depends(caller)]) -> Principal:
+    async def check(principal: Annotated[Principal, Depends(caller)]) -> Principal:
         if not {scope, "admin"} & set(principal.scopes):
             held = ", ".join(sorted(principal.scopes)) or "none"
             raise ScopeMissing(f"This needs a key with scope '{scope}'; yours has: {held}.")
@@ -48,3 +50,4 @@ def needs(scope: Scope) -> Callable[[Principal], Principal]:
 
 Reader = Annotated[Principal, Depends(needs("read"))]
 Submitter = Annotated[Principal, Depends(needs("submit"))]
+Admin = Annotated[Principal, Depends(needs("admin"))]

@@ -53,7 +53,15 @@ async def json_body(request: Request) -> Body:
     return Body(document)
 
 
+async def optional_json_body(request: Request) -> Body:
+    """Read the request's JSON object; no body at all says as much as an empty one. Raises as `json_body` does."""
+    if "content-type" not in request.headers and not await _bounded(request):
+        return Body({})
+    return await json_body(request)
+
+
 JsonBody = Annotated[Body, Depends(json_body)]
+OptionalJsonBody = Annotated[Body, Depends(optional_json_body)]
 
 
 async def _bounded(request: Request) -> bytes:

@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.bell import Bell
+from api.journal import Journal
+from api.keyring import Keyring
 from api.meters import Meters
 from api.watch import Watch
 from store.blobs import BlobStore
@@ -23,6 +25,8 @@ class Services:
     bell: Bell
     watch: Watch
     meters: Meters
+    journal: Journal
+    keyring: Keyring
 
 
 def services_of(request: Request) -> Services:

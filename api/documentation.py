@@ -25,10 +25,12 @@ def problems_of(*statuses: int) -> dict[int | str, Fragment]:
     }
 
 
-def json_body(model: type[BaseModel], example: Mapping[str, object]) -> Fragment:
+def json_body(model: type[BaseModel], example: Mapping[str, object], *, required: bool = True) -> Fragment:
     """The `openapi_extra` of a route that reads its JSON itself."""
     schema = {"$ref": _REF.format(model=model.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+    return {
+        "requestBody": {"required": required, "content": {"application/json": {"schema": schema, "example": example}}}
+    }
 
 
 def multipart_body(properties: Fragment, *, required: list[str], more: Fragment | None = None) -> Fragment:

@@ -1,14 +1,15 @@
 """Tells all who follow jobs in this process when one changes: the database is asked once for all of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
 from anyio import CapacityLimiter, to_thread
 
-from store import DATABASE_AWAY, Database, Event, Job, changes_of, versions_of
+from api.problems import Unauthenticated
+from store import DATABASE_AWAY, Database, Event, Job, changes_of, live_keys, versions_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +37,12 @@ class _Listener:
     job_id: str
     version: int
     seq: int
+    key_id: str
     told: asyncio.Future[Change] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Watch:
-    """One look every quarter of a second at the versions of the jobs that anybody follows; none while nobody does."""
+    """One look every quarter of a second at the jobs that are followed, and at who follows; none while nobody does."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,7 +51,7 @@ class Watch:
         self._hurry = asyncio.Event()
         self._thread = CapacityLimiter(1)
 
-    async def next(self, job_id: str, version: int, seq: int, timeout_s: float) -> Change | None:
+    async def next(self, job_id: str, version: int, seq: int, timeout_s: float, *, key_id: str) -> Change | None:
         """Wait until a job is no longer what the caller knows.
 
         Args:
@@ -57,11 +59,15 @@ class Watch:
             version: what it knows; 0 is told of the job at once.
             seq: the last event it knows.
             timeout_s: seconds to wait at most.
+            key_id: the key that the caller showed.
 
         Returns:
             The job and the events since; None if nothing changed.
+
+        Raises:
+            Unauthenticated: The key was revoked, or has expired meanwhile.
         """
-        listener = _Listener(job_id, version, seq)
+        listener = _Listener(job_id, version, seq, key_id)
         self._listeners.add(listener)
         if version == 0:
             self._hurry.set()
@@ -88,17 +94,21 @@ class Watch:
 
     async def _tell(self) -> None:
         waiting = tuple(self._listeners)
-        found = await to_thread.run_sync(self._changes, waiting, limiter=self._thread)
+        found, live = await to_thread.run_sync(self._changes, waiting, limiter=self._thread)
         for listener in waiting:
             change = found.get(listener.job_id)
-            if change is None or listener.told.done():
+            if listener.told.done():
                 continue
-            if change.job is None or change.job.version != listener.version:
+            if listener.key_id not in live:
+                listener.told.set_exception(Unauthenticated("This key was revoked or has expired meanwhile."))
+            elif change is None:
+                continue
+            elif change.job is None or change.job.version != listener.version:
                 events = [event for event in change.events if event.seq > listener.seq]
                 listener.told.set_result(Change(change.job, events))
 
-    def _changes(self, waiting: Sequence[_Listener]) -> Mapping[str, Change]:
-        """What has become of the jobs of which a listener knows another version."""
+    def _changes(self, waiting: Sequence[_Listener]) -> tuple[Mapping[str, Change], Collection[str]]:
+        """What has become of the jobs of which a listener knows another version, and which keys are still good."""
         with self._database.read() as session:
             versions = versions_of(session, {listener.job_id for listener in waiting})
             seen: dict[str, int] = {}
@@ -106,4 +116,5 @@ class Watch:
                 if versions.get(listener.job_id) != listener.version:
                     seen[listener.job_id] = min(listener.seq, seen.get(listener.job_id, listener.seq))
             changed = changes_of(session, seen)
-        return {job_id: Change(*changed.get(job_id, (None, ()))) for job_id in seen}
+            live = live_keys(session, {listener.key_id for listener in waiting})
+        return {job_id: Change(*changed.get(job_id, (None, ()))) for job_id in seen}, live

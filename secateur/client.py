@@ -10,6 +10,7 @@ from secateur.answers import list_of, object_of
 from secateur.calls import PAGE_SIZE
 from secateur.downloads import OnBytes
 from secateur.job_calls import JobCalls
+from secateur.key_calls import KeyCalls
 from secateur.resources import Dataset, Health, Method, Model
 from secateur.transport import Again
 
@@ -17,7 +18,7 @@ from secateur.transport import Again
 UPLOAD_TIMEOUT_S = 900.0
 
 
-class Client(JobCalls):
+class Client(JobCalls, KeyCalls):
     """Talks to a Secateur service.
 
     ```python

@@ -205,6 +205,35 @@ class Method(TypedDict):
     parameters: dict[str, dict[str, object]]
 
 
+KeyScope = Literal["read", "submit", "admin"]
+
+
+class Key(TypedDict):
+    """An API key, without its secret; `last_used_at` is true to about a minute."""
+
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+    revoked_at: str | None
+    replaced_by: str | None
+    url: str
+
+
+class NewKey(TypedDict):
+    """A key that was just made; `key` is what to send, and is not kept."""
+
+    id: str
+    name: str
+    scopes: list[KeyScope]
+    created_at: str
+    expires_at: str | None
+    url: str
+    key: str
+
+
 class Checks(TypedDict):
     """What the service found when it looked at its parts; `workers` is null while the broker is away."""
 

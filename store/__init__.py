@@ -27,6 +27,7 @@ from store.errors import (
     InputGone,
     InUse,
     InvalidCursor,
+    KeyOver,
     NotFound,
     QueueFull,
     StoreError,
@@ -37,7 +38,20 @@ from store.fences import Fence
 from store.following import changes_of, versions_of
 from store.forecasts import Place, place_of
 from store.jobs import attempts_of, get_job, list_jobs
-from store.keys import Principal, Scope, authenticate, create_key, ensure_team
+from store.key_text import hide_keys
+from store.keys import (
+    Principal,
+    Scope,
+    authenticate,
+    create_key,
+    ensure_team,
+    get_key,
+    list_keys,
+    live_keys,
+    note_use,
+    revoke_key,
+    rotate_key,
+)
 from store.leases import LeaseAnswer, peek, renew
 from store.logs import keep_log, logs_of
 from store.masks import NewLayer, layers_of
@@ -104,6 +118,7 @@ __all__ = [
     "JsonObject",
     "JsonValue",
     "Key",
+    "KeyOver",
     "LeaseAnswer",
     "MaskLayer",
     "Metric",
@@ -152,7 +167,9 @@ __all__ = [
     "get_artifact",
     "get_dataset",
     "get_job",
+    "get_key",
     "get_model",
+    "hide_keys",
     "insert_dataset",
     "insert_model",
     "jobs_past_keeping",
@@ -162,10 +179,13 @@ __all__ = [
     "list_artifacts",
     "list_datasets",
     "list_jobs",
+    "list_keys",
     "list_models",
+    "live_keys",
     "logs_of",
     "metrics_of",
     "most_gpus_offered",
+    "note_use",
     "open_database",
     "peek",
     "pin_job",
@@ -182,5 +202,7 @@ __all__ = [
     "request_resume",
     "requeue_expired",
     "retry_job",
+    "revoke_key",
+    "rotate_key",
     "versions_of",
 ]

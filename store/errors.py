@@ -6,6 +6,7 @@ StoreError
 ├── TransitionRefused       the job's state forbids what was asked
 ├── InUse                   an unfinished job needs what was to be deleted
 ├── InputGone               the job's model or dataset was deleted
+├── KeyOver                 the API key was revoked, has expired, or was replaced
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
 ├── InvalidCursor           the page cursor is not one we gave
@@ -89,6 +90,10 @@ class InputGone(StoreError):
             "submit its spec with their ids."
         )
         self.job_id = job_id
+
+
+class KeyOver(StoreError):
+    """The API key cannot be rotated: it was revoked, has expired, or was replaced before."""
 
 
 class IdempotencyConflict(StoreError):

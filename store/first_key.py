@@ -9,21 +9,23 @@ from store.keys import Scope, authenticate, create_key, ensure_team
 from store.settings import Settings
 
 
-def first_key(database: Database, team: str, file: Path | None) -> str:
+def first_key(database: Database, team: str, file: Path | None, server_secret: str = "") -> str:
     """Return a working key with all scopes: the one in the file if it still works, else a new one.
 
     Args:
         database: Where keys are kept; migrated.
         team: The name of the key's team, made if need be.
         file: Where the key is kept in the clear, readable by its owner alone; None keeps it nowhere.
+        server_secret: What its hash is keyed with.
     """
     if file is not None and file.exists():
         plaintext = file.read_text().strip()
         with database.read() as session:
-            if authenticate(session, plaintext) is not None:
+            if authenticate(session, plaintext, server_secret) is not None:
                 return plaintext
     with database.write() as session:
-        _, plaintext = create_key(session, ensure_team(session, team).id, "first admin key", list(Scope))
+        team_id = ensure_team(session, team).id
+        _, plaintext = create_key(session, team_id, "first admin key", list(Scope), server_secret=server_secret)
     if file is not None:
         _write_private(file, plaintext + "\n")
     return plaintext
@@ -43,8 +45,9 @@ def main() -> None:
     parser.add_argument("--team", default="default", help="the key's team; made if there is none of that name")
     parser.add_argument("--file", type=Path, help="keep the key here (mode 0600) and print nothing")
     arguments = parser.parse_args()
-    database = open_database(Settings().database_url)
-    plaintext = first_key(database, arguments.team, arguments.file)
+    settings = Settings()
+    database = open_database(settings.database_url)
+    plaintext = first_key(database, arguments.team, arguments.file, settings.plain_server_secret)
     if arguments.file is None:
         print(plaintext)
 

@@ -5,11 +5,13 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: A CPU's cores in so many parts.
 CpuDevices = Annotated[str, StringConstraints(pattern=r"^cpu:[1-9]\d?$")]
+
+_SHORTEST_SECRET = 16
 
 
 class Settings(BaseSettings):
@@ -24,6 +26,11 @@ class Settings(BaseSettings):
     broker_url: str = Field(
         "redis://localhost:6379/0",
         description="The Redis or Valkey server whose messages wake workers. Nothing is lost when it is.",
+    )
+    server_secret: SecretStr | None = Field(
+        None,
+        description="What the hashes of API keys are keyed with, 16 characters or more. Keys are good only under the "
+        "secret they were made with.",
     )
     max_dataset_bytes: int = Field(
         256 * 2**20, gt=0, description="The largest accepted upload of one dataset, all its splits together, in bytes."
@@ -105,6 +112,20 @@ class Settings(BaseSettings):
         description="The GPUs that this worker lends to its jobs: `auto` is all it can see, a number so many of them, "
         "and 0 none, so that jobs train on the CPU. `cpu:4` offers the CPU in four parts, as if each were a GPU.",
     )
+
+    @property
+    def plain_server_secret(self) -> str:
+        """The secret itself; empty where none is set."""
+        return self.server_secret.get_secret_value() if self.server_secret else ""
+
+    @field_validator("server_secret")
+    @classmethod
+    def _secret_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and 0 < len(value) < _SHORTEST_SECRET:
+            raise ValueError(
+                f"SECATEUR_SERVER_SECRET is shorter than {_SHORTEST_SECRET} characters. Make one: openssl rand -hex 32"
+            )
+        return value or None  # compose passes what is not set as an empty text
 
     @model_validator(mode="after")
     def _lease_outlives_a_late_renewal(self) -> Self:

@@ -135,7 +135,7 @@ async def get_one(
     """
     job, place = await run_in_threadpool(service.look, here, caller, job_id)
     waits = wait > 0 and job.status not in TERMINAL and is_known(request, _etag(job, place), if_absent=True)
-    if waits and await here.watch.next(job_id, job.version, job.event_seq, wait):
+    if waits and await here.watch.next(job_id, job.version, job.event_seq, wait, key_id=caller.key_id):
         job, place = await run_in_threadpool(service.look, here, caller, job_id)
     headers = {"ETag": _etag(job, place), "Cache-Control": "no-cache"}
     if is_known(request, headers["ETag"]):

@@ -94,7 +94,7 @@ async def get_events(
     if last_event_id == streams.END:
         return Response(status_code=204)
     heard = int(last_event_id) if last_event_id else after
-    return EventSourceResponse(streams.stream(here.watch, job_id, heard), headers=streams.HEADERS)
+    return EventSourceResponse(streams.stream(here.watch, job_id, heard, caller.key_id), headers=streams.HEADERS)
 
 
 @router.get("/{job_id}/metrics", responses=problems_of(404, 422), summary="What a job measured")

@@ -6,6 +6,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from pydantic import BaseModel
 
 from api.jobs.schemas import ProgressView, event_view, progress_view
+from api.problems import Unauthenticated
 from api.watch import Watch
 from store import TERMINAL, JobStatus
 
@@ -33,16 +34,20 @@ class EndView(BaseModel):
     status: JobStatus | None
 
 
-async def stream(watch: Watch, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def stream(watch: Watch, job_id: str, after: int, key_id: str) -> AsyncIterator[bytes]:
     """Every event of a job after a number, each as soon as it is there, until the job has ended.
 
     Events have their `seq` as id, so that a client that comes back with `Last-Event-ID` misses none and hears none
-    twice. Between them `progress` tells how far the job is; it has no id. The last is `end`.
+    twice. Between them `progress` tells how far the job is; it has no id. The last is `end`. When the key is revoked,
+    the stream breaks off; the client comes back, and is refused.
     """
     yield format_sse_event(data_str=None, retry=_RETRY_MS)
     version = 0
     while True:
-        change = await watch.next(job_id, version, after, KEEP_ALIVE_S)
+        try:
+            change = await watch.next(job_id, version, after, KEEP_ALIVE_S, key_id=key_id)
+        except Unauthenticated:
+            return
         if change is None:
             yield KEEPALIVE_COMMENT
             continue

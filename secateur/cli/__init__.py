@@ -11,7 +11,7 @@ import typer
 
 from secateur import __version__
 from secateur.address import KEY_VARIABLE, URL_VARIABLE
-from secateur.cli import datasets, jobs, methods, models, requests, service
+from secateur.cli import datasets, jobs, keys, methods, models, requests, service
 from secateur.cli.connection import Chosen
 from secateur.cli.output import complain
 from secateur.errors import SecateurError
@@ -27,6 +27,7 @@ for group in (service, jobs, requests, methods):
     group.register(app)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(asked: bool) -> None:

@@ -25,12 +25,23 @@ class DataDir:
         self.scratch = self.path / "scratch"
         self.database = self.path / "secateur.db"
         self.key_file = self.path / KEY_FILE
+        self.secret_file = self.path / "server.secret"
         self.service_file = self.path / SERVICE_FILE
 
     @property
     def database_url(self) -> str:
         """The database's SQLAlchemy URL."""
         return f"sqlite:///{self.database}"
+
+    def environment(self) -> dict[str, str]:
+        """The settings that say where everything is kept, and what its keys' hashes are keyed with."""
+        secret = self.secret_file.read_text(encoding="utf-8").strip() if self.secret_file.exists() else ""
+        return {"SECATEUR_DATABASE_URL": self.database_url, "SECATEUR_SERVER_SECRET": secret}
+
+    def see_to_secret(self) -> None:
+        """Make the server's secret with a new database; the keys of one that is there were made without."""
+        if not self.database.exists() and not self.secret_file.exists():
+            write_private(self.secret_file, secrets.token_hex(32) + "\n")
 
     def log(self, name: str) -> Path:
         """The log file of the process `name`."""

@@ -22,8 +22,8 @@ class Parts:
     def __init__(self, files: DataDir, broker_url: str) -> None:
         self._files = files
         self._env = {name: value for name, value in os.environ.items() if name not in (URL_VARIABLE, KEY_VARIABLE)}
+        self._env |= files.environment()
         self._env |= {
-            "SECATEUR_DATABASE_URL": files.database_url,
             "SECATEUR_BROKER_URL": broker_url,
             "SECATEUR_SCRATCH_DIR": str(files.scratch),
             "PYTHONUNBUFFERED": "1",

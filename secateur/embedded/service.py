@@ -200,6 +200,7 @@ class EmbeddedService:
         files = self._files
         stack.enter_context(files.claimed())
         files.withdraw()  # of a service that was killed
+        files.see_to_secret()
         listener = stack.enter_context(listen(self._host, self._port))
         sockets = stack.enter_context(broker.socket_directory(files.path))
         parts = Parts(files, broker.url(sockets))

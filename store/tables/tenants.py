@@ -40,3 +40,5 @@ class Key(Base):
     created_at: Mapped[Written]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]  # to about a minute
+    replaced_by: Mapped[str | None]  # the id of the key that it was rotated to

@@ -1,6 +1,7 @@
 """Every command that the images, the compose file and the deployment guide name is run here as written."""
 
 import re
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -71,15 +72,15 @@ def test_migrate_makes_the_schema_and_may_run_again(tmp_path: Path, environment:
 
 def test_the_first_key_of_the_guide_opens_the_api(port: int, environment: Mapping[str, str]) -> None:
     guide = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    [command] = re.findall(r"docker compose run .* migrate (python -m store\.\S+.*)", guide)
-    made = subprocess.run(
-        python(command.split()), env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    with api(port, environment):
-        listing = httpx.get(
-            f"http://127.0.0.1:{port}/v1/jobs", headers={"Authorization": f"Bearer {made.stdout.strip()}"}
-        )
-    assert (listing.status_code, listing.json()["data"]) == (200, [])
+    [words] = re.findall(r"docker compose run .* migrate secateur (keys create .*)", guide)
+    command = [sys.executable, "-m", "secateur", *shlex.split(words)]
+    keyed = {**environment, "SECATEUR_SERVER_SECRET": "s" * 32}
+    made = subprocess.run(command, env=keyed, capture_output=True, text=True, check=True, timeout=60)
+    with api(port, keyed):
+        headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        listing = httpx.get(f"http://127.0.0.1:{port}/v1/keys", headers=headers)
+    [key] = listing.json()["data"]
+    assert (key["name"], key["scopes"]) == ("first key", ["admin"])
 
 
 def test_the_api_passes_its_health_check_only_while_it_runs(port: int, environment: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from tests.deploy.containers import ROOT
 HEAVY = {"torch", "transformers", "accelerate", "torchmetrics"}
 ENTRANCES = {
     "": ["secateur", "secateur.cli"],
-    "api": ["api.app", "store.migrate", "store.first_key", "store.team_limits", "worker.reconciler"],
+    "api": ["api.app", "store.migrate", "store.first_key", "store.make_key", "store.team_limits", "worker.reconciler"],
 }
 OUR_PACKAGES = {"secateur", "api", "worker", "store", "pruning_core", "migrations"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from store.key_text import mint
 from tests.service.api.conftest import Served, Start, client_of
 from tests.service.api.test_main_story import upload
 
@@ -33,7 +34,7 @@ def test_readiness_counts_workers(service: httpx.Client) -> None:
 
 def test_without_its_database_the_service_starts_and_says_try_again(start: Start) -> None:
     url = start(database_url="postgresql://nobody@127.0.0.1:1/none", broker_url="redis://127.0.0.1:1/0")
-    answer = httpx.get(f"{url}/v1/jobs", headers={"Authorization": "Bearer sec_a_b"})
+    answer = httpx.get(f"{url}/v1/jobs", headers={"Authorization": f"Bearer {mint('key_' + '0' * 32)[0]}"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "127.0.0.1" not in answer.text, "where the database is, is nobody's business"

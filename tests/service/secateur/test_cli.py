@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from secateur import Client
-from secateur.resources import Artifact, Job
+from secateur import Client, NotFound
+from secateur.resources import Artifact, Job, Key, NewKey
 from store import expire_files, open_database
 from tests.service.secateur.up import Finished, Up, command, environment, secateur, until
 
@@ -211,6 +211,43 @@ def test_an_unknown_job_is_one_line(service: Up, words: list[str]) -> None:
     assert unknown.out == ""
     assert unknown.err.startswith("error: ")
     assert len(unknown.err.splitlines()) == 1
+
+
+def test_keys_are_made_listed_rotated_and_revoked(service: Up) -> None:
+    made = secateur(service.data_dir, "keys", "create", "builds", "--scope", "read", "--days", "30")
+    assert re.fullmatch(r"sec_[0-9a-f]{32}_[0-9A-Za-z]{49}\n", made.out)
+    assert "shown this once" in made.err
+    assert secateur(service.data_dir, "--key", made.out.strip(), "jobs").code == 0
+    listed = cast(list[Key], secateur(service.data_dir, "keys", "list", "--json").json)
+    [key] = [each for each in listed if each["name"] == "builds"]
+    assert (key["scopes"], key["expires_at"] is not None) == (["read"], True)
+    assert key["id"] in secateur(service.data_dir, "keys", "list").out
+    rotated = cast(NewKey, secateur(service.data_dir, "keys", "rotate", key["id"], "--json").json)
+    assert secateur(service.data_dir, "--key", made.out.strip(), "jobs").code == 1
+    assert secateur(service.data_dir, "--key", rotated["key"], "jobs").code == 0
+    revoked = secateur(service.data_dir, "keys", "revoke", rotated["id"])
+    assert (revoked.code, revoked.err.strip()) == (0, f"{rotated['id']} is revoked.")
+    assert secateur(service.data_dir, "--key", rotated["key"], "jobs").code == 1
+    gone = cast(list[Key], secateur(service.data_dir, "keys", "list", "--revoked", "--json").json)
+    assert {key["id"], rotated["id"]} <= {each["id"] for each in gone}
+
+
+def test_the_first_key_of_a_team_is_made_on_the_database(service: Up, job: Job) -> None:
+    made = secateur(service.data_dir, "keys", "create", "first", "--team", "neighbours", "--scope", "admin", "--json")
+    key = cast(NewKey, made.json)
+    assert key["scopes"] == ["admin"]
+    with Client(service.url, key["key"]) as neighbours:
+        [known] = neighbours.keys()
+        assert known["id"] == key["id"]
+        assert list(neighbours.jobs()) == []
+        with pytest.raises(NotFound):
+            neighbours.job(job["id"])
+
+
+def test_without_a_database_no_key_is_made(tmp_path: Path) -> None:
+    refused = secateur(tmp_path, "keys", "create", "first", "--team", "nobody")
+    assert refused.code == 1
+    assert "SECATEUR_DATABASE_URL is not set" in refused.err
 
 
 def test_a_wrong_key_is_told(service: Up) -> None:

@@ -26,6 +26,7 @@ from secateur.downloads import BLOCK, fetch
 from secateur.embedded.listener import listen, url_of
 from secateur.resources import Job
 from secateur.transport import LONGEST_PAUSE_S, TRIES, Again, Transport
+from store.key_text import mint
 from tests.service.secateur.up import Up, until
 
 pytestmark = pytest.mark.slow
@@ -184,7 +185,7 @@ def test_a_service_that_is_not_ready_is_waited_for_as_long_as_it_asks(tmp_path: 
             subprocess.run([sys.executable, "-m", "store.migrate"], env=os.environ | database, check=True, timeout=60)
 
     with listen("127.0.0.1", 0) as listener, api_on(listener, database) as api:
-        transport = Transport(Address(url_of(listener), "sec_a_b", "a test"), 60.0, migrate)
+        transport = Transport(Address(url_of(listener), mint(f"key_{'0' * 32}")[0], "a test"), 60.0, migrate)
         answer = transport.send("GET", "/v1/jobs", again=Again.ALWAYS, passing=(401,))
         assert answer.status_code == 401
         assert len(pauses) == 2
@@ -197,7 +198,7 @@ def test_a_service_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     database = {"SECATEUR_DATABASE_URL": f"sqlite:///{tmp_path / 'never.db'}"}
     pauses: list[float] = []
     with listen("127.0.0.1", 0) as listener, api_on(listener, database) as api:
-        transport = Transport(Address(url_of(listener), "sec_a_b", "a test"), 60.0, pauses.append)
+        transport = Transport(Address(url_of(listener), mint(f"key_{'0' * 32}")[0], "a test"), 60.0, pauses.append)
         with pytest.raises(ServiceUnavailable, match=r"store\.migrate"):
             transport.send("GET", "/v1/jobs", again=Again.ALWAYS)
         transport.close()

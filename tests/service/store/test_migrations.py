@@ -13,7 +13,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from store import Database, Team, events_after, get_job, open_database, pin_job
+from store import (
+    Database,
+    Scope,
+    Team,
+    authenticate,
+    create_key,
+    ensure_team,
+    events_after,
+    get_job,
+    open_database,
+    pin_job,
+)
 from store.engine import make_engine
 from store.migrate import is_current, upgrade
 from store.tables import Base
@@ -110,6 +121,20 @@ def test_retention_comes_and_goes_without_touching_what_is_there(database: Datab
         assert [event.type for event in events_after(session, team, job_id)] == ["submitted"]
         job = get_job(session, team, job_id)
     assert (job.pinned, job.quality, job.files_expired_at) == (False, None, None)
+
+
+def test_a_key_is_as_good_after_the_migration_as_before(database: Database) -> None:
+    with database.write() as session:
+        _, text_of_key = create_key(session, ensure_team(session, "team").id, "ci", [Scope.READ])
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+        assert "replaced_by" not in {column["name"] for column in inspect(connection).get_columns("api_key")}
+        command.upgrade(config, "head")
+    with database.read() as session:
+        assert authenticate(session, text_of_key) is not None
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ class Api:
         self.client = client
         self.database = database
         self.team = team
+        self.key_id = f"key_{key.split('_')[1]}"
         self.headers = {"Authorization": f"Bearer {key}"}
 
     def get(self, path: str, **kwargs: Any) -> Response:

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def test_hundreds_follow_a_job_for_the_price_of_one(api: Api, path: str, stateme
 
     async def story() -> list[Change | None]:
         watch = Watch(api.database)
-        listeners = [asyncio.create_task(watch.next(job.id, job.version, 0, 30)) for _ in range(500)]
+        listeners = [asyncio.create_task(watch.next(job.id, job.version, 0, 30, key_id=api.key_id)) for _ in range(500)]
         await asyncio.sleep(1.0)
         assert not any(listener.done() for listener in listeners)
         with api.database.write() as session:
@@ -180,10 +181,10 @@ def test_each_listener_is_told_what_it_has_not_seen(api: Api, path: str) -> None
     job = known(api, path)
 
     async def story() -> tuple[Change | None, ...]:
-        watch = Watch(api.database)
+        following = partial(Watch(api.database).next, key_id=api.key_id)
         return await asyncio.gather(
-            watch.next(job.id, 0, 0, 10), watch.next(job.id, 1, 1, 10), watch.next(job.id, 0, 2, 10),
-            watch.next(job.id, job.version, 2, 0.6), watch.next("job_" + "0" * 32, 3, 0, 10),
+            following(job.id, 0, 0, 10), following(job.id, 1, 1, 10), following(job.id, 0, 2, 10),
+            following(job.id, job.version, 2, 0.6), following("job_" + "0" * 32, 3, 0, 10),
         )  # fmt: skip
 
     first, second, third, same, gone = asyncio.run(story())
@@ -203,7 +204,7 @@ def test_listeners_outlast_an_outage_of_the_database(api: Api, path: str, monkey
         return original(self, waiting)
 
     monkeypatch.setattr(Watch, "_changes", changes)
-    assert asyncio.run(Watch(api.database).next(job.id, 0, 0, 10)) is not None
+    assert asyncio.run(Watch(api.database).next(job.id, 0, 0, 10, key_id=api.key_id)) is not None
 
 
 def test_nobody_following_asks_nothing(api: Api, path: str, statements: list[str]) -> None:
@@ -211,7 +212,7 @@ def test_nobody_following_asks_nothing(api: Api, path: str, statements: list[str
 
     async def story() -> None:
         watch = Watch(api.database)
-        assert await watch.next(job.id, job.version, 1, 0.3) is None
+        assert await watch.next(job.id, job.version, 1, 0.3, key_id=api.key_id) is None
         await asyncio.sleep(2 * watching.EVERY_S)
         statements.clear()
         await asyncio.sleep(1.0)
@@ -230,7 +231,7 @@ def test_progress_reaches_a_listener_though_it_is_no_event(api: Api, client: Tes
     job = known(api, path)
     with api.database.write() as session:
         record_progress(session, claim.fence, step=7, density=0.5, phase="pruning", metrics=[])
-    change = asyncio.run(Watch(api.database).next(job.id, job.version, job.event_seq, 10))
+    change = asyncio.run(Watch(api.database).next(job.id, job.version, job.event_seq, 10, key_id=api.key_id))
     assert change is not None
     assert change.job is not None
     assert (change.job.step, list(change.events)) == (7, [])

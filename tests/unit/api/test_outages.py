@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from api.app import create_app
 from store import Settings
+from store.key_text import mint
 from store.output import BestEffort
 from tests.unit.api.calling import Api
 
@@ -40,7 +41,7 @@ def test_a_log_that_cannot_be_written_costs_no_answer(
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         monkeypatch.setattr(sys, "stderr", full)
         alive = client.get("/healthz")
-        behind = client.get("/v1/jobs", headers={"Authorization": "Bearer sec_1_2"})
+        behind = client.get("/v1/jobs", headers={"Authorization": f"Bearer {mint('key_' + '0' * 32)[0]}"})
         monkeypatch.undo()
     assert alive.status_code == 200
     assert behind.status_code == 503

@@ -62,3 +62,18 @@ def test_a_grown_log_moves_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     files.log("worker").write_text("low")
     with files.claimed():
         assert sorted(path.name for path in files.logs.iterdir()) == ["API.log.1", "worker.log"]
+
+
+def test_a_new_database_gets_a_secret_and_one_that_is_there_goes_on_without(tmp_path: Path) -> None:
+    new, old = DataDir(tmp_path / "new"), DataDir(tmp_path / "old")
+    for files in (new, old):
+        files.path.mkdir()
+    old.database.touch()
+    for files in (new, old):
+        files.see_to_secret()
+    secret = new.environment()["SECATEUR_SERVER_SECRET"]
+    assert len(secret) == 64
+    assert new.secret_file.stat().st_mode & 0o777 == 0o600
+    assert old.environment()["SECATEUR_SERVER_SECRET"] == ""
+    new.see_to_secret()
+    assert new.environment()["SECATEUR_SERVER_SECRET"] == secret
