@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     logs.configure()
-    database = open_database(settings.database_url)
+    database = open_database(settings.database_url, isolated=True)
     journal = Journal(database)
     services = Services(
         settings,

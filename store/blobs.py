@@ -13,6 +13,7 @@ from store.clock import db_now
 from store.engine import Database, WriteSession
 from store.errors import BlobAbandoned, BlobCorrupt, NotFound
 from store.ids import new_id
+from store.isolation import ACROSS_TEAMS
 from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, ModelFile
 
 CHUNK_BYTES = 4 * 2**20
@@ -154,7 +155,7 @@ def _delete_unused(session: WriteSession, older_than_s: float, *which: ColumnEle
         delete(Blob)
         .where(Blob.touched_at < db_now(-older_than_s), or_(Blob.sha256.is_(None), ~used), *which)
         .returning(Blob.id)
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False, **ACROSS_TEAMS)  # one file may be of several teams
     ).all()
     return len(deleted)
 

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from sqlite3 import Connection as SQLiteConnection
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from store import isolation
 
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What is raised while the database cannot be reached: worth a 503, or another try."""
@@ -60,11 +62,24 @@ def _refuse_writing_statements(state: ORMExecuteState) -> None:
         raise TypeError("A ReadSession cannot write. Open the session with Database.write().")
 
 
+@event.listens_for(ReadSession, "do_orm_execute", propagate=True)
+def _keep_teams_apart(state: ORMExecuteState) -> None:
+    if state.session.info.get("isolated"):
+        isolation.check(state)
+
+
 class Database:
     """Opens sessions on one engine. Make one per process, after any fork: connections do not survive forks."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, isolated: bool = False) -> None:
+        """Take over an engine.
+
+        Args:
+            engine: the database's.
+            isolated: refuse statements over what teams own that do not say whose (`store.isolation`).
+        """
         self.engine = engine
+        self._isolated = isolated
         self._reading = engine.execution_options(postgresql_readonly=True)
         # A SQLite transaction that reads first and writes later may find that another wrote in between, which no
         # waiting can mend. So writers take the write lock at once and busy_timeout lets them queue for it.
@@ -73,28 +88,36 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[ReadSession]:
         """Open a session on one snapshot-like view for reading; rows stay readable after it closes."""
-        with ReadSession(self._reading, expire_on_commit=False) as session:
+        with ReadSession(self._reading, expire_on_commit=False, info=self._info()) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[WriteSession]:
         """Open a session that commits once when the block ends and rolls everything back on an exception."""
-        with WriteSession(self._writing, expire_on_commit=False) as session, session.begin():
+        with WriteSession(self._writing, expire_on_commit=False, info=self._info()) as session, session.begin():
             yield session
 
     def ping(self) -> None:
         """Return if the database answers, else raise one of `DATABASE_AWAY`."""
         with self.read() as session:
-            session.execute(text("SELECT 1"))
+            session.execute(select(1))
 
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
 
+    def _info(self) -> dict[str, object]:
+        return {"isolated": self._isolated}
 
-def open_database(url: str) -> Database:
-    """Return the database at a URL such as `sqlite:///secateur.db` or `postgresql://user@host/name`."""
-    return Database(make_engine(url))
+
+def open_database(url: str, *, isolated: bool = False) -> Database:
+    """Return the database at a URL such as `sqlite:///secateur.db` or `postgresql://user@host/name`.
+
+    Args:
+        url: the database's.
+        isolated: refuse statements over what teams own that do not say whose (`store.isolation`).
+    """
+    return Database(make_engine(url), isolated=isolated)
 
 
 def make_engine(url: str, *, patient: bool = False) -> Engine:

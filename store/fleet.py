@@ -8,6 +8,7 @@ from sqlalchemy import Select, func, select
 
 from store.clock import db_now
 from store.engine import ReadSession
+from store.isolation import ACROSS_TEAMS
 from store.scheduling import backs_off, is_waiting
 from store.states import AttemptOutcome, JobStatus
 from store.tables import Attempt, Job
@@ -32,8 +33,10 @@ class Fleet:
 
 def fleet(session: ReadSession) -> Fleet:
     """Count."""
-    jobs = session.execute(select(Job.status, func.count()).group_by(Job.status)).all()
-    attempts = session.execute(select(Attempt.outcome, func.count()).group_by(Attempt.outcome)).all()
+    by_status = select(Job.status, func.count()).group_by(Job.status)
+    by_outcome = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
+    jobs = session.execute(by_status, execution_options=ACROSS_TEAMS).all()
+    attempts = session.execute(by_outcome, execution_options=ACROSS_TEAMS).all()
     submitted = select(func.min(Job.created_at)).where(is_waiting(), ~backs_off())
     heard = select(func.min(Attempt.heartbeat_at)).where(Attempt.ended_at.is_(None))
     return Fleet(
@@ -46,6 +49,6 @@ def fleet(session: ReadSession) -> Fleet:
 
 def _age_s(session: ReadSession, since: Select[datetime]) -> float:
     """Seconds since the moment that a query finds, by the database's clock; 0 where it finds none."""
-    moment = session.scalar(since)
+    moment = session.scalar(since, execution_options=ACROSS_TEAMS)
     now = session.scalar(select(db_now()))
     return max(0.0, (now - moment).total_seconds()) if now and moment else 0.0

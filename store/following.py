@@ -6,6 +6,7 @@ from itertools import groupby
 from sqlalchemy import and_, or_, select
 
 from store.engine import ReadSession
+from store.isolation import ACROSS_TEAMS
 from store.tables import Event, Job
 
 _AT_A_TIME = 500
@@ -16,7 +17,8 @@ def versions_of(session: ReadSession, job_ids: Collection[str]) -> dict[str, int
     """Return the version of each job there is. Whoever calls has seen to it that the listeners may see them."""
     found: dict[str, int] = {}
     for some in _portions(sorted(job_ids)):
-        found |= {row.id: row.version for row in session.execute(select(Job.id, Job.version).where(Job.id.in_(some)))}
+        rows = session.execute(select(Job.id, Job.version).where(Job.id.in_(some)), execution_options=ACROSS_TEAMS)
+        found |= {row.id: row.version for row in rows}
     return found
 
 
@@ -28,9 +30,11 @@ def changes_of(session: ReadSession, seen: Mapping[str, int]) -> dict[str, tuple
     jobs: dict[str, Job] = {}
     events: dict[str, Sequence[Event]] = {}
     for some in _portions(sorted(seen)):
-        jobs |= {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(some)))}
+        found = session.scalars(select(Job).where(Job.id.in_(some)), execution_options=ACROSS_TEAMS)
+        jobs |= {job.id: job for job in found}
         later = or_(*(and_(Event.job_id == job_id, Event.seq > seen[job_id]) for job_id in some))
-        rows = session.scalars(select(Event).where(later).order_by(Event.job_id, Event.seq))
+        ordered = select(Event).where(later).order_by(Event.job_id, Event.seq)
+        rows = session.scalars(ordered, execution_options=ACROSS_TEAMS)
         events |= {job_id: list(group) for job_id, group in groupby(rows, key=lambda event: event.job_id)}
     return {job_id: (job, events.get(job_id, [])) for job_id, job in jobs.items()}
 

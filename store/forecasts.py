@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from store.engine import ReadSession
+from store.isolation import ACROSS_TEAMS
 from store.places import Standing, TeamInLine, standing_of
 from store.scheduling import backs_off, is_active, is_waiting, own_order
 from store.states import JobStatus
@@ -55,7 +56,8 @@ def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
     """
     if standing.position > _FARTHEST or standing.is_held:
         return None
-    running = session.execute(select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == job.queue)).all()
+    holding = select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == job.queue)
+    running = session.execute(holding, execution_options=ACROSS_TEAMS).all()
     ends = [left for left, gpus in running if left is not None and gpus == 1]
     if not ends or len(ends) < len(running):
         return None
@@ -86,7 +88,7 @@ def _before(session: ReadSession, job: Job, standing: Standing) -> list[Job]:
 
 def _first(session: ReadSession, team: TeamInLine, queue: str, count: int) -> list[Job]:
     mine = select(Job).where(is_waiting(), Job.team_id == team.team_id, Job.queue == queue, ~backs_off())
-    return list(session.scalars(mine.order_by(*own_order()).limit(count)))
+    return list(session.scalars(mine.order_by(*own_order()).limit(count), execution_options=ACROSS_TEAMS))
 
 
 def _kind(job: Job) -> tuple[object, ...]:
@@ -98,12 +100,13 @@ def _kind(job: Job) -> tuple[object, ...]:
 
 def _seconds_per_step(session: ReadSession, job: Job) -> float | None:
     """The mean over the latest jobs of the same kind that ran through at once; a job without steps counts as one."""
-    done = session.scalars(
+    done = session.scalars(  # across teams: those before it in the line may be anybody's
         select(Job)
         .where(Job.team_id == job.team_id, Job.model_id == job.model_id, Job.dataset_id == job.dataset_id)
         .where(Job.method == job.method, Job.gpus == job.gpus, Job.status == JobStatus.SUCCEEDED, Job.attempt == 1)
         .order_by(Job.created_at.desc())
-        .limit(4 * _EXAMPLES)
+        .limit(4 * _EXAMPLES),
+        execution_options=ACROSS_TEAMS,
     )
     paces = [
         (past.finished_at - past.started_at).total_seconds() / (past.total_steps or 1)

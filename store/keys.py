@@ -12,6 +12,7 @@ from store.clock import db_now
 from store.engine import ReadSession, WriteSession
 from store.errors import KeyOver, NotFound
 from store.ids import new_id
+from store.isolation import ACROSS_TEAMS
 from store.key_text import mint, read
 from store.pages import Page, page_of
 from store.tables import Key, Team
@@ -91,7 +92,8 @@ def authenticate(session: ReadSession, text: str, server_secret: str = "") -> Pr
     if found is None:
         return None
     key_id, secret = found
-    key = session.scalar(select(Key).where(Key.id == key_id, _is_live()))
+    # Whose it is, is what we ask.
+    key = session.scalar(select(Key).where(Key.id == key_id, _is_live()), execution_options=ACROSS_TEAMS)
     if key is None or not hmac.compare_digest(key.secret_hash, _hashed(secret, server_secret)):
         return None
     return Principal(key.id, key.team_id, frozenset(Scope(scope) for scope in key.scopes))
@@ -171,7 +173,8 @@ def rotate_key(
 
 def live_keys(session: ReadSession, key_ids: Collection[str]) -> set[str]:
     """Return those of some keys that are neither revoked nor expired."""
-    return set(session.scalars(select(Key.id).where(Key.id.in_(key_ids), _is_live())))
+    keys = select(Key.id).where(Key.id.in_(key_ids), _is_live())
+    return set(session.scalars(keys, execution_options=ACROSS_TEAMS))
 
 
 def note_use(session: WriteSession, key_id: str) -> None:
@@ -179,7 +182,7 @@ def note_use(session: WriteSession, key_id: str) -> None:
     unknown = or_(Key.last_used_at.is_(None), Key.last_used_at < db_now(-_USE_NOTED_EVERY_S))
     session.execute(
         update(Key).where(Key.id == key_id, unknown).values(last_used_at=db_now()),
-        execution_options={"synchronize_session": False},
+        execution_options={"synchronize_session": False, **ACROSS_TEAMS},
     )
 
 

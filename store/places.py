@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, case, func, select, tuple_
 
 from store.engine import ReadSession
+from store.isolation import ACROSS_TEAMS
 from store.scheduling import backs_off, is_waiting, most_running, running_jobs
 from store.tables import Job, Team
 
@@ -75,7 +76,8 @@ def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Stan
         job: Which job.
         max_running: The limit of running jobs of teams without one of their own; None is no limit.
     """
-    if session.scalar(select(Job.id).where(Job.id == job.id, is_waiting(), ~backs_off())) is None:
+    itself = select(Job.id).where(Job.team_id == job.team_id, Job.id == job.id, is_waiting(), ~backs_off())
+    if session.scalar(itself) is None:
         return None
     teams = _teams(session, job, max_running)
     own = next((team for team in teams if team.team_id == job.team_id), None)
@@ -112,7 +114,8 @@ def _teams(session: ReadSession, job: Job, max_running: int | None) -> list[Team
             jobs.c.above,
             jobs.c.equal,
             jobs.c.older,
-        ).join(jobs, jobs.c.team_id == Team.id)
+        ).join(jobs, jobs.c.team_id == Team.id),
+        execution_options=ACROSS_TEAMS,
     )
     return [TeamInLine(*row) for row in rows]
 
