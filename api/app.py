@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import answers, documentation, health, logs, methods, metrics
+from api.audit import endpoints as audit
+from api.audit.trail import AuditTrail
 from api.bell import Bell
 from api.datasets import endpoints as datasets
 from api.dependencies import Services
@@ -64,8 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.add_middleware(AuditTrail, journal=journal)
     app.add_middleware(logs.RequestLog, meters=services.meters)
-    for part in (jobs, record, datasets, models, methods, keys, health, metrics):
+    for part in (jobs, record, datasets, models, methods, keys, audit, health, metrics):
         app.include_router(part.router)
     answers.install(app)
     documentation.install(app, JobSpec, NewKey, Rotation)

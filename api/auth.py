@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.audit.trail import will_be_audited
 from api.dependencies import Here
 from api.problems import ScopeMissing, Unauthenticated
 from store.keys import Principal
@@ -36,10 +37,12 @@ async def caller(here: Here, credentials: Credentials) -> Principal:
     return principal
 
 
-def needs(scope: Scope) -> Callable[[Principal], Awaitable[Principal]]:
+def needs(scope: Scope) -> Callable[[Request, Principal], Awaitable[Principal]]:
     """A dependency that lets callers with a scope through; `admin` has every scope."""
 
-    async def check(principal: Annotated[Principal, Depends(caller)]) -> Principal:
+    async def check(request: Request, principal: Annotated[Principal, Depends(caller)]) -> Principal:
+        if scope != "read":
+            will_be_audited(request, principal)
         if not {scope, "admin"} & set(principal.scopes):
             held = ", ".join(sorted(principal.scopes)) or "none"
             raise ScopeMissing(f"This needs a key with scope '{scope}'; yours has: {held}.")

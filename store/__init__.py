@@ -1,6 +1,7 @@
 """What the API and the workers share: tables, the job's states, leases, files and settings."""
 
 from store.artifacts import NewArtifact, get_artifact, list_artifacts
+from store.audit import Call, list_audit, record_call
 from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
 from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
 from store.claims import Claim, claim_next
@@ -69,6 +70,7 @@ from store.tables import (
     Artifact,
     Attempt,
     AttemptLog,
+    AuditEntry,
     Checkpoint,
     Dataset,
     DatasetSplit,
@@ -92,11 +94,13 @@ __all__ = [
     "Attempt",
     "AttemptLog",
     "AttemptOutcome",
+    "AuditEntry",
     "BlobAbandoned",
     "BlobCorrupt",
     "BlobError",
     "BlobRef",
     "BlobStore",
+    "Call",
     "Checkpoint",
     "Claim",
     "Database",
@@ -177,6 +181,7 @@ __all__ = [
     "keep_log",
     "layers_of",
     "list_artifacts",
+    "list_audit",
     "list_datasets",
     "list_jobs",
     "list_keys",
@@ -192,6 +197,7 @@ __all__ = [
     "place_of",
     "publish_checkpoint",
     "queues_with_work",
+    "record_call",
     "record_progress",
     "release_crashed",
     "release_preempted",

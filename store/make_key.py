@@ -6,6 +6,7 @@ It prints the key as the JSON that `POST /v1/keys` answers with. `secateur keys 
 import argparse
 import json
 
+from store.audit import Call, record_call
 from store.engine import DATABASE_AWAY, open_database
 from store.keys import Scope, create_key, ensure_team
 from store.settings import Settings
@@ -23,14 +24,19 @@ def main() -> None:
     database = open_database(settings.database_url)
     try:
         with database.write() as session:
+            team_id = ensure_team(session, arguments.team).id
             key, text = create_key(
                 session,
-                ensure_team(session, arguments.team).id,
+                team_id,
                 arguments.name,
                 {Scope(scope) for scope in arguments.scope or (Scope.READ, Scope.SUBMIT)},
                 expires_in_s=arguments.expires_in_s,
                 server_secret=settings.plain_server_secret,
             )
+            call = Call(
+                team_id=team_id, key_id=None, method="host", route="store.make_key", target_id=key.id, status=201
+            )
+            record_call(session, call)
     except DATABASE_AWAY as error:
         why = str(error).partition("\n")[0]
         parser.exit(1, f"The database cannot be written: {why}. Has `python -m store.migrate` been run?\n")

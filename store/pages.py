@@ -13,12 +13,12 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from store.engine import ReadSession
 from store.errors import InvalidCursor
-from store.tables import Dataset, Job, Key, Model
+from store.tables import AuditEntry, Dataset, Job, Key, Model
 
 Sort = Literal["created_at", "-created_at"]
 """Oldest first, or newest first."""
 
-Row = TypeVar("Row", Job, Dataset, Model, Key)
+Row = TypeVar("Row", Job, Dataset, Model, Key, AuditEntry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The tables, as SQLAlchemy classes."""
 
+from store.tables.audit import AuditEntry
 from store.tables.base import Base
 from store.tables.blobs import Blob, BlobChunk
 from store.tables.inputs import Dataset, DatasetSplit, Model, ModelFile
@@ -12,6 +13,7 @@ __all__ = [
     "Artifact",
     "Attempt",
     "AttemptLog",
+    "AuditEntry",
     "Base",
     "Blob",
     "BlobChunk",
