@@ -26,6 +26,7 @@ from store.errors import (
     StoreError,
     TransitionRefused,
 )
+from store.key_text import hide_keys
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +66,7 @@ def problem_response(problem: Problem, request: Request) -> Response:
 
 def _response(body: ProblemDocument, headers: Mapping[str, str]) -> Response:
     return Response(
-        body.model_dump_json(exclude_none=True),
+        hide_keys(body.model_dump_json(exclude_none=True)),  # whoever pasted a key into an address must not leak it so
         status_code=body.status,
         media_type=problems.MEDIA_TYPE,
         headers=dict(headers),

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from api import answers, documentation, health, logs, methods, metrics
+from api import answers, documentation, headers, health, logs, methods, metrics
 from api.audit import endpoints as audit
 from api.audit.trail import AuditTrail
 from api.bell import Bell
@@ -68,6 +69,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(AuditTrail, journal=journal)
     app.add_middleware(logs.RequestLog, meters=services.meters)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=headers.CORS_REQUEST_HEADERS,
+            expose_headers=headers.CORS_ANSWER_HEADERS,
+        )
+    app.add_middleware(headers.SecurityHeaders, hsts_s=settings.hsts_s)
     for part in (jobs, record, datasets, models, methods, keys, audit, health, metrics):
         app.include_router(part.router)
     answers.install(app)

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from typing import Annotated, NoReturn, cast
 
 from fastapi import Depends, Request
@@ -35,16 +36,22 @@ async def json_body(request: Request) -> Body:
     """Read the request's JSON object.
 
     Raises:
-        WrongMediaType: It does not say that it is JSON.
+        WrongMediaType: It does not say that it is JSON in UTF-8, or is compressed.
         TooLarge: It is over 1 MiB.
         MalformedRequest: It is not JSON; the problem names line and column.
         Invalid: It is JSON, but no object, or holds text that cannot be stored.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = Message()
+    kind["content-type"] = request.headers.get("content-type") or "application/octet-stream"
+    media_type = kind.get_content_type()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
-        raise WrongMediaType(f"Send JSON with `Content-Type: application/json`, not {media_type or 'nothing'!r}.")
+        given = request.headers.get("content-type", "nothing")[:80]
+        raise WrongMediaType(f"Send JSON with `Content-Type: application/json`, not {given!r}.")
+    if (kind.get_content_charset() or "utf-8") not in {"utf-8", "us-ascii"}:
+        raise WrongMediaType("Send JSON encoded as UTF-8 (RFC 8259), and leave out `charset`.")
+    refuse_encoded(request)
     document = parse(await _bounded(request))
     if not isinstance(document, Mapping):
         raise Invalid([FieldError("", "The body must be a JSON object: {…}.")])
@@ -64,13 +71,35 @@ JsonBody = Annotated[Body, Depends(json_body)]
 OptionalJsonBody = Annotated[Body, Depends(optional_json_body)]
 
 
+def refuse_encoded(request: Request) -> None:
+    """Refuse a compressed body: how much it would become is known only when it is too late.
+
+    Raises:
+        WrongMediaType: It is one.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise WrongMediaType(
+            "Send the body as it is, without `Content-Encoding`.", headers={"Accept-Encoding": "identity"}
+        )
+
+
 async def _bounded(request: Request) -> bytes:
+    too_large = TooLarge(f"The JSON body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
+    if declared_length(request) > MAX_BYTES:
+        raise too_large
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BYTES:
-            raise TooLarge(f"The JSON body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
+            raise too_large
     return bytes(body)
+
+
+def declared_length(request: Request) -> int:
+    """What Content-Length says; 0 where it says nothing usable."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
 def parse(raw: bytes) -> JsonValue:

@@ -38,7 +38,6 @@ def file_response(request: Request, blobs: BlobStore, artifact: Artifact) -> Res
         "Cache-Control": "private, max-age=31536000, immutable",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name.rpartition('/')[2])}",
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(artifact.sha256)).decode()}:",
-        "X-Content-Type-Options": "nosniff",
     }
     if is_known(request, etag):
         return not_modified(headers)

@@ -9,9 +9,11 @@ from typing import TextIO, cast
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.types import EventDict
 
 from api.answers import internal, problem_response
 from api.meters import Meters
+from store.key_text import hide_keys
 from store.output import BestEffort
 
 log = structlog.get_logger(__name__)
@@ -30,12 +32,18 @@ def configure() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _without_keys,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, BestEffort("stderr"))),
         cache_logger_on_first_use=False,
     )
+
+
+def _without_keys(_: object, __: str, event: EventDict) -> EventDict:
+    """Hide keys wherever they got: pasted into an address, or quoted by an exception."""
+    return {name: hide_keys(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 class RequestLog:

@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from api.bodies import is_storable
+from api.bodies import declared_length, is_storable, refuse_encoded
 from api.problems import FieldError, Invalid, MalformedRequest, TooLarge, WrongMediaType
 
 MAX_NAME = 200
@@ -66,14 +66,15 @@ async def read_form(request: Request, limit: int, *, max_files: int) -> AsyncIte
         max_files: how many files.
 
     Raises:
-        WrongMediaType: The body is no multipart form.
+        WrongMediaType: The body is no multipart form, or is compressed.
         TooLarge: The files are over the limit; nothing beyond it is read.
         MalformedRequest: The form is broken.
         Invalid: `name` is missing or unusable, or a field is not known.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise WrongMediaType("Send the files as `multipart/form-data`, for example with curl -F.")
-    if int(request.headers.get("content-length", "0")) > limit + _FRAMING_BYTES:
+    refuse_encoded(request)
+    if declared_length(request) > limit + _FRAMING_BYTES:
         raise _too_large(limit)
     parser = _Parser(request.headers, _bounded(request, limit + _FRAMING_BYTES), max_files=max_files, max_fields=20)
     try:

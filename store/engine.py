@@ -143,6 +143,7 @@ def make_engine(url: str, *, patient: bool = False) -> Engine:
 def _postgres_engine(url: URL, patient: bool) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,  # what users send has no place in a log
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
@@ -171,7 +172,7 @@ def _options(url: URL, patient: bool) -> str:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_MS / 1000})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: SQLiteConnection, _: ConnectionPoolEntry) -> None:

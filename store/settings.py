@@ -1,17 +1,20 @@
 """What an operator may set, read from the environment: SECATEUR_DATABASE_URL and its siblings."""
 
+import re
 import socket
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 #: A CPU's cores in so many parts.
 CpuDevices = Annotated[str, StringConstraints(pattern=r"^cpu:[1-9]\d?$")]
 
 _SHORTEST_SECRET = 16
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 class Settings(BaseSettings):
@@ -31,6 +34,16 @@ class Settings(BaseSettings):
         None,
         description="What the hashes of API keys are keyed with, 16 characters or more. Keys are good only under the "
         "secret they were made with.",
+    )
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        None,
+        description="Origins whose pages may call the API from browsers, separated by commas. Unset: none.",
+    )
+    hsts_s: int | None = Field(
+        None,
+        gt=0,
+        description="How long browsers shall use https only, in seconds (Strict-Transport-Security). Set it where the "
+        "service is reached by https alone.",
     )
     max_dataset_bytes: int = Field(
         256 * 2**20, gt=0, description="The largest accepted upload of one dataset, all its splits together, in bytes."
@@ -126,6 +139,18 @@ class Settings(BaseSettings):
                 f"SECATEUR_SERVER_SECRET is shorter than {_SHORTEST_SECRET} characters. Make one: openssl rand -hex 32"
             )
         return value or None  # compose passes what is not set as an empty text
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins_are_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        if wrong := next((origin for origin in origins if not _ORIGIN.fullmatch(origin)), None):
+            raise ValueError(
+                f"SECATEUR_CORS_ORIGINS: {wrong!r} is no origin. Name each as scheme://host[:port], without path or *."
+            )
+        return origins or None
 
     @model_validator(mode="after")
     def _lease_outlives_a_late_renewal(self) -> Self:

@@ -1,0 +1,75 @@
+"""What every answer tells browsers: not to guess, not to frame, not to pass addresses on, to run nothing."""
+
+import base64
+import hashlib
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Nothing of ours is a page but the documentation.
+_NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+#: Swagger UI sets styles and draws its icons from data addresses; its scripts come from here.
+_DOCUMENTATION = (
+    "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_DOCS = "/docs"
+_INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.DOTALL)
+
+#: Headers that scripts of other origins may send and read, where an operator lets those in.
+CORS_REQUEST_HEADERS = (
+    "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Range",
+    "X-Request-ID",
+)  # fmt: skip
+CORS_ANSWER_HEADERS = (
+    "Content-Disposition", "Content-Range", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest",
+    "Retry-After", "X-Request-ID",
+)  # fmt: skip
+
+
+class SecurityHeaders:
+    """ASGI middleware, the outermost: also what goes wrong is answered with these headers."""
+
+    def __init__(self, app: ASGIApp, hsts_s: int | None) -> None:
+        self.app = app
+        self._fixed = {
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+        }
+        if hsts_s is not None:
+            self._fixed["Strict-Transport-Security"] = f"max-age={hsts_s}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_page = scope["path"] == _DOCS or scope["path"].startswith(f"{_DOCS}/")
+        start: Message | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._fixed.items():
+                    headers[name] = value
+                if is_page:  # which scripts it may run is told from the page
+                    start = message
+                    return
+                headers["Content-Security-Policy"] = _NO_PAGE
+            elif start is not None:
+                MutableHeaders(scope=start)["Content-Security-Policy"] = _policy_of(message.get("body", b""))
+                await send(start)
+                start = None
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def _policy_of(page: bytes) -> str:
+    """A policy that lets a page run the scripts it came with, by their hashes, and no others."""
+    digests = (hashlib.sha256(script).digest() for script in _INLINE_SCRIPT.findall(page))
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return _DOCUMENTATION.format(scripts=scripts)
