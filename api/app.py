@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -23,8 +24,12 @@ from api.keys import endpoints as keys
 from api.keys.schemas import NewKey, Rotation
 from api.meters import Meters
 from api.models import endpoints as models
+from api.rate_headers import RateLimitHeaders
 from api.watch import Watch
 from store import DatabaseBlobStore, Settings, open_database
+
+if TYPE_CHECKING:
+    from api.rates import Rates
 
 _ABOUT = """Submit a model, a dataset, a method and a target sparsity; poll; download a checkpoint that stock
 `transformers` loads. Errors are RFC 9457 problems: each says what is wrong, where, and what to do."""
@@ -40,6 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     logs.configure()
     database = open_database(settings.database_url, isolated=True)
     journal = Journal(database)
+    rates = _rates(settings)
     services = Services(
         settings,
         database,
@@ -49,12 +55,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         Meters(database),
         journal,
         Keyring(database, journal, settings.plain_server_secret),
+        rates,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         services.bell.close()
+        if rates is not None:
+            await rates.close()
         services.journal.close()
         database.close()
 
@@ -68,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     app.add_middleware(AuditTrail, journal=journal)
+    if rates is not None:
+        app.add_middleware(RateLimitHeaders)
     app.add_middleware(logs.RequestLog, meters=services.meters)
     if settings.cors_origins:
         app.add_middleware(
@@ -83,6 +94,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     answers.install(app)
     documentation.install(app, JobSpec, NewKey, Rotation)
     return app
+
+
+def _rates(settings: Settings) -> "Rates | None":
+    if settings.rate_limit is None:
+        return None
+    from api.rates import Rates  # late: a service without limits starts without the library
+
+    return Rates(settings.rate_limit, settings.broker_url)
 
 
 def _version() -> str:

@@ -20,11 +20,12 @@ _bearer = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def caller(here: Here, credentials: Credentials) -> Principal:
+async def caller(request: Request, here: Here, credentials: Credentials) -> Principal:
     """The team and scopes behind the request's key.
 
     Raises:
         Unauthenticated: There is no key, or it is mistyped, unknown, expired or revoked; which of them is not told.
+        RateLimited: It asks more often than it may.
     """
     if credentials is None or not credentials.credentials:
         raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
@@ -34,6 +35,8 @@ async def caller(here: Here, credentials: Credentials) -> Principal:
             "This key is not valid: mistyped, unknown, expired or revoked. Check that it was copied whole, or ask an "
             "administrator for a new one."
         )
+    if here.rates is not None:
+        await here.rates.spend(request, principal.key_id)
     return principal
 
 

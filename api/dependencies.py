@@ -1,7 +1,7 @@
 """What endpoints are given: the process's services, and who is calling."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -13,6 +13,9 @@ from api.watch import Watch
 from store.blobs import BlobStore
 from store.engine import Database
 from store.settings import Settings
+
+if TYPE_CHECKING:
+    from api.rates import Rates
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Services:
     meters: Meters
     journal: Journal
     keyring: Keyring
+    rates: "Rates | None"  # None: keys may ask as often as they like
 
 
 def services_of(request: Request) -> Services:

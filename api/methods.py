@@ -7,7 +7,7 @@ from api.auth import Reader
 from api.documentation import problems_of
 from pruning_core.spec import describe_methods
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/methods", tags=["methods"], responses=problems_of(401, 403, 422, 429))
 
 
 class MethodView(BaseModel):

@@ -12,6 +12,7 @@ Problem
 ├── RangeNotSatisfiable     416  no byte of the file is in the range
 ├── Invalid                 422  readable, but wrong: names each field and what to do
 ├── LimitReached            429  the team has as much of something as it may
+├── RateLimited             429  the key asks too often
 └── Unavailable             503  try again soon
 """
 
@@ -148,6 +149,17 @@ class LimitReached(Problem):
     status = HTTPStatus.TOO_MANY_REQUESTS
     slug = "limit-reached"
     title = "The team's limit is reached"
+
+
+class RateLimited(Problem):
+    """The key asks more often than it may."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    slug = "rate-limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
 
 
 class Unavailable(Problem):

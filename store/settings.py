@@ -14,6 +14,7 @@ CpuDevices = Annotated[str, StringConstraints(pattern=r"^cpu:[1-9]\d?$")]
 
 _SHORTEST_SECRET = 16
 
+_RATE = re.compile(r"[1-9][0-9]{0,8}/(second|minute|hour|day)")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
@@ -34,6 +35,10 @@ class Settings(BaseSettings):
         None,
         description="What the hashes of API keys are keyed with, 16 characters or more. Keys are good only under the "
         "secret they were made with.",
+    )
+    rate_limit: str | None = Field(
+        None,
+        description="How often each API key may ask: `600/minute`; also per second, hour or day. Unset: no limit.",
     )
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = Field(
         None,
@@ -139,6 +144,15 @@ class Settings(BaseSettings):
                 f"SECATEUR_SERVER_SECRET is shorter than {_SHORTEST_SECRET} characters. Make one: openssl rand -hex 32"
             )
         return value or None  # compose passes what is not set as an empty text
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_is_a_rate(cls, value: str | None) -> str | None:
+        if value and not _RATE.fullmatch(value):
+            raise ValueError(
+                f"SECATEUR_RATE_LIMIT: {value!r} is no rate. Write it as 600/minute, or per second, hour or day."
+            )
+        return value or None
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from api.documentation import problems_of
 from api.paging import Cursor, Limit, Listing, listing
 from store import AuditEntry, list_audit
 
-router = APIRouter(prefix="/v1/audit", tags=["keys"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/audit", tags=["keys"], responses=problems_of(401, 403, 422, 429))
 
 
 class AuditView(BaseModel):

@@ -15,7 +15,7 @@ from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
 from store import delete_dataset, get_dataset, list_datasets
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=problems_of(401, 403, 422, 429))
 
 _UPLOAD: Fragment = multipart_body(
     {

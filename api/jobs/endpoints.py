@@ -28,7 +28,7 @@ from store import (
     list_jobs,
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422, 429))
 
 #: Longest `wait` of a long poll, in seconds: below what proxies allow an answer to take.
 MAX_WAIT_S = 50

@@ -33,7 +33,7 @@ from api.jobs.schemas import (
 from api.problems import Missing
 from store import attempts_of, get_artifact, list_artifacts, logs_of, metrics_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422, 429))
 
 
 @router.get("/{job_id}/attempts", responses=problems_of(404), summary="Who worked on a job")

@@ -15,7 +15,7 @@ from api.keys.schemas import KeyView, NewKey, NewKeyView, Rotation, key_view, ne
 from api.paging import Cursor, Limit, Listing, listing
 from store import create_key, get_key, list_keys, revoke_key, rotate_key
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=problems_of(401, 403, 422, 429))
 
 _NEW = documentation.json_body(
     NewKey, {"name": "nightly builds", "scopes": ["read", "submit"], "expires_in_s": 7776000}

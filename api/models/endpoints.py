@@ -16,7 +16,7 @@ from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
 from store import delete_model, get_model, list_models
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422, 429))
 
 _UPLOAD: Fragment = multipart_body(
     {
