@@ -12,7 +12,7 @@ View = TypeVar("View", bound=BaseModel)
 Row = TypeVar("Row", Job, Dataset, Model, Key, AuditEntry)
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")]
 
 
 class Listing(BaseModel, Generic[View]):

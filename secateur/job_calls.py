@@ -1,7 +1,7 @@
 """The part of `secateur.Client` that is about jobs."""
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 from urllib.parse import quote
@@ -42,9 +42,9 @@ class JobCalls(Calls):
     def jobs(
         self,
         *,
-        status: JobStatus | None = None,
+        status: JobStatus | Sequence[JobStatus] | None = None,
         method: str | None = None,
-        tag: str | None = None,
+        tag: str | Sequence[str] | None = None,
         q: str | None = None,
         pinned: bool | None = None,
         sort: Sort | None = None,
@@ -53,12 +53,12 @@ class JobCalls(Calls):
         """The team's jobs; further pages are fetched as the iteration reaches them.
 
         Args:
-            status: Only jobs in this status.
+            status: Only jobs in this status, or in one of these.
             method: Only jobs of this method.
-            tag: Only jobs with this tag, as `key:value`.
-            q: Only jobs whose name or id contains this.
+            tag: Only jobs with this tag, as `key:value`, or with all of these.
+            q: Only jobs with this in their name or id, or in the name or address of their model or dataset.
             pinned: Only jobs that are pinned, or only those that are not.
-            sort: By age; `-created_at`, newest first, where nothing is said.
+            sort: In what order; `-created_at`, newest first, where nothing is said.
             page_size: Jobs per request.
         """
         filters: Params = {

@@ -11,8 +11,11 @@ JobStatus = Literal["queued", "running", "pausing", "paused", "cancelling", "suc
 TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
-#: Newest first (`-`) or oldest first.
-Sort = Literal["-created_at", "created_at"]
+#: What jobs are ordered by, rising, or falling with `-`; those without a value come last.
+Sort = Literal[
+    "created_at", "-created_at", "finished_at", "-finished_at", "priority", "-priority",
+    "name", "-name", "quality", "-quality",
+]  # fmt: skip
 
 
 class Progress(TypedDict):

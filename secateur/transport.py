@@ -1,7 +1,7 @@
 """Sending one request: what is tried again and what is given up."""
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import IO
@@ -18,8 +18,8 @@ FIRST_PAUSE_S = 0.25
 # A service that asks for a longer pause gets this one, so that a command never seems to hang.
 LONGEST_PAUSE_S = 30.0
 
-#: Query parameters; those that are None are left out.
-Params = Mapping[str, str | int | bool | None]
+#: Query parameters; those that are None are left out, and lists given once for each of their items.
+Params = Mapping[str, str | int | bool | Sequence[str] | None]
 #: Multipart fields: (field name, (file name, open file, media type)).
 Files = list[tuple[str, tuple[str, IO[bytes], str]]]
 
@@ -162,5 +162,5 @@ class Transport:
         return ServiceUnreachable(f"The connection to {where} broke ({str(error) or type(error).__name__}). Try again.")
 
 
-def _given(params: Params | None) -> dict[str, str | int | bool]:
+def _given(params: Params | None) -> dict[str, str | int | bool | Sequence[str]]:
     return {name: value for name, value in (params or {}).items() if value is not None}

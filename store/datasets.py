@@ -77,4 +77,4 @@ def list_datasets(session: ReadSession, team_id: str, *, limit: int = 50, cursor
         InvalidCursor: The cursor is not one that this listing gave out.
     """
     rows = select(Dataset).where(Dataset.team_id == team_id)
-    return page_of(session, rows, Dataset, sort="-created_at", limit=limit, cursor=cursor)
+    return page_of(session, rows, Dataset, limit=limit, cursor=cursor)

@@ -122,7 +122,9 @@ class InvalidCursor(StoreError):
     """The page cursor is not one that this listing gave out."""
 
     def __init__(self) -> None:
-        super().__init__("cursor: not a cursor of this listing. Use next_cursor as it was given, with the same sort.")
+        super().__init__(
+            "cursor: not a cursor of this listing. Use next_cursor as it was given, with the same sort and filters."
+        )
 
 
 class FenceLost(StoreError):

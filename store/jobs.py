@@ -1,14 +1,14 @@
 """Reads jobs: one by its id, many by page; and who worked on one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 
 from store.engine import ReadSession
 from store.errors import NotFound
 from store.pages import Page, Sort, page_of
 from store.states import JobStatus
-from store.tables import Attempt, Job
+from store.tables import Attempt, Dataset, Job, Model
 from store.tags import has_tag
 
 
@@ -31,9 +31,9 @@ def list_jobs(
     session: ReadSession,
     team_id: str,
     *,
-    status: JobStatus | None = None,
+    statuses: Collection[JobStatus] = (),
     method: str | None = None,
-    tag: tuple[str, str] | None = None,
+    tags: Collection[tuple[str, str]] = (),
     q: str | None = None,
     pinned: bool | None = None,
     sort: Sort = "-created_at",
@@ -45,10 +45,11 @@ def list_jobs(
     Args:
         session: Where to read.
         team_id: Whose jobs.
-        status: Only those in this state.
+        statuses: Only those in one of these states; none is any.
         method: Only those of this method.
-        tag: Only those with this key and value.
-        q: Only those whose name or id contains this, whatever the case.
+        tags: Only those with all of these keys and values.
+        q: Only those with this in their name or id, or in the name or address of their model or dataset, whatever the
+            case.
         pinned: Only those that are pinned, or only those that are not.
         sort: Newest first unless told otherwise.
         limit: How many at most.
@@ -58,17 +59,32 @@ def list_jobs(
         InvalidCursor: The cursor is not one that this listing gave out.
     """
     rows = select(Job).where(Job.team_id == team_id)
-    if status is not None:
-        rows = rows.where(Job.status == status)
+    if statuses:
+        rows = rows.where(Job.status.in_(sorted(set(statuses))))
     if method is not None:
         rows = rows.where(Job.method == method)
-    if tag is not None:
-        rows = rows.where(has_tag(Job.tags, *tag))
+    for key, value in tags:
+        rows = rows.where(has_tag(Job.tags, key, value))
     if q is not None:
-        rows = rows.where(or_(Job.name.icontains(q, autoescape=True), Job.id.icontains(q, autoescape=True)))
+        rows = rows.where(_mentions(team_id, q))
     if pinned is not None:
         rows = rows.where(Job.pinned.is_(pinned))
-    return page_of(session, rows, Job, sort=sort, limit=limit, cursor=cursor)
+    filters = [sorted(set(statuses)), method, sorted(set(tags)), q, pinned]
+    return page_of(session, rows, Job, sort=sort, filters=filters, limit=limit, cursor=cursor)
+
+
+def _mentions(team_id: str, q: str) -> ColumnElement[bool]:
+    """True for jobs that hold a text where people look for it; the names of inputs are read once, not once a job."""
+    models = select(Model.id).where(Model.team_id == team_id, Model.name.icontains(q, autoescape=True))
+    datasets = select(Dataset.id).where(Dataset.team_id == team_id, Dataset.name.icontains(q, autoescape=True))
+    return or_(
+        Job.name.icontains(q, autoescape=True),
+        Job.id.icontains(q, autoescape=True),
+        Job.model_id.in_(models),
+        Job.dataset_id.in_(datasets),
+        Job.spec["model"].as_string().icontains(q, autoescape=True),
+        Job.spec["dataset"].as_string().icontains(q, autoescape=True),
+    )
 
 
 def attempts_of(session: ReadSession, team_id: str, job_id: str) -> Sequence[Attempt]:

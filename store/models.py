@@ -72,4 +72,4 @@ def list_models(session: ReadSession, team_id: str, *, limit: int = 50, cursor: 
         InvalidCursor: The cursor is not one that this listing gave out.
     """
     rows = select(Model).where(Model.team_id == team_id)
-    return page_of(session, rows, Model, sort="-created_at", limit=limit, cursor=cursor)
+    return page_of(session, rows, Model, limit=limit, cursor=cursor)

@@ -1,8 +1,9 @@
 """Routes under /v1/jobs."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from api import documentation
@@ -17,7 +18,7 @@ from api.jobs.schemas import (
     JobView,
     job_view,
 )
-from api.jobs.spec import JobSpec
+from api.jobs.spec import MAX_TAGS, JobSpec
 from api.jobs.validation import ValidationView, validation_view
 from api.paging import Cursor, Limit, Listing, listing
 from store import (
@@ -25,6 +26,7 @@ from store import (
     Job,
     JobStatus,
     Place,
+    Sort,
     list_jobs,
 )
 
@@ -34,6 +36,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 
 MAX_WAIT_S = 50
 
 Text = Annotated[Words | None, Query(max_length=300)]
+Tag = Annotated[Words, StringConstraints(pattern=r"^[^:]{1,64}:", max_length=400)]
 
 IdempotencyKey = Annotated[
     str | None,
@@ -86,27 +89,28 @@ def get_list(
     here: Here,
     caller: Reader,
     *,
-    status: JobStatus | None = None,
+    status: Annotated[tuple[JobStatus, ...], Query(description="Given several times: any of these states.")] = (),
     method: Text = None,
     tag: Annotated[
-        Words | None,
-        Query(pattern=r"^[^:]{1,64}:", max_length=400, description="`key:value`"),
-    ] = None,
+        tuple[Tag, ...], Query(max_length=MAX_TAGS, description="`key:value`; given several times: all of these tags.")
+    ] = (),
     q: Text = None,
     pinned: bool | None = None,
-    sort: Literal["created_at", "-created_at"] = "-created_at",
+    sort: Sort = "-created_at",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Listing[JobView]:
-    """The team's jobs; `q` looks in names and ids."""
-    key, _, value = (tag or "").partition(":")
+    """The team's jobs; `q` looks in names and ids, and in those of the model and the dataset.
+
+    Jobs without a value of what they are sorted by come last in both directions.
+    """
     with here.database.read() as session:
         page = list_jobs(
             session,
             caller.team_id,
-            status=status,
+            statuses=status,
             method=method,
-            tag=(key, value) if tag else None,
+            tags=[(key, value) for key, _, value in (each.partition(":") for each in tag)],
             q=q,
             pinned=pinned,
             sort=sort,

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.markup import escape
@@ -77,25 +77,42 @@ def _watch(client: Client, job_id: str, as_json: bool) -> None:
     raise typer.Exit(EXIT_CODES[job["status"]])
 
 
+def _status_word(word: str) -> str:
+    # Typer takes no list of literals.
+    if word not in get_args(JobStatus):
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(get_args(JobStatus))}.")
+    return word
+
+
 def list_jobs(
     context: typer.Context,
     *,
     status: Annotated[
-        JobStatus | None,
-        typer.Option(help=f"Only jobs in this status: {', '.join(get_args(JobStatus))}.", metavar="STATUS"),
+        list[str] | None,
+        typer.Option(
+            help=f"Only jobs in this status, or in any of several: {', '.join(get_args(JobStatus))}.",
+            metavar="STATUS",
+            parser=_status_word,
+        ),
     ] = None,
     method: Annotated[str | None, typer.Option(help="Only jobs of this method.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.", metavar="KEY:VALUE")] = None,
-    q: Annotated[str | None, typer.Option("--search", "-q", help="Only jobs whose name or id contains this.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only jobs with this tag, or all of several.", metavar="KEY:VALUE")
+    ] = None,
+    q: Annotated[
+        str | None, typer.Option("--search", "-q", help="Only jobs with this in their names or ids, or their inputs'.")
+    ] = None,
     pinned: Annotated[bool, typer.Option("--pinned", help="Only jobs that are pinned.")] = False,
-    sort: Annotated[Sort, typer.Option(help="By age, newest first (-created_at) or oldest first.")] = "-created_at",
+    sort: Annotated[
+        Sort, typer.Option(help=f"In what order, - is falling: {', '.join(get_args(Sort))}.", metavar="SORT")
+    ] = "-created_at",
     limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the team's jobs."""
     with connect(context) as client:
         found = client.jobs(
-            status=status,
+            status=cast(list[JobStatus] | None, status),
             method=method,
             tag=tag,
             q=q,

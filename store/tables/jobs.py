@@ -29,7 +29,13 @@ class Job(Base):
 
     __tablename__ = "job"
     __table_args__ = (
+        # What lists read, one for each order. None holds the status: SQLite would count a team's few active jobs in it,
+        # among all that have ended.
         Index(None, "team_id", "created_at", "id"),
+        Index(None, "team_id", "finished_at", "id"),
+        Index(None, "team_id", "priority", "id"),
+        Index(None, "team_id", "name", "id"),
+        Index(None, "team_id", "quality", "id"),
         CheckConstraint("gpus >= 1", name="gpus"),
     )
 

@@ -91,6 +91,9 @@ def test_jobs_are_listed_by_filter(service: Up, job: Job) -> None:
     listed = secateur(service.data_dir, "jobs", "--status", "succeeded", "--search", "first", "--json")
     assert [entry["id"] for entry in cast(list[Job], listed.json)] == [job["id"]]
     assert job["id"] in secateur(service.data_dir, "jobs").out
+    several = ("--status", "failed", "--status", "succeeded", "--tag", "from:the command line", "--sort", "-quality")
+    found = secateur(service.data_dir, "jobs", *several, "--json")
+    assert [entry["id"] for entry in cast(list[Job], found.json)] == [job["id"]]
     none = secateur(service.data_dir, "jobs", "--tag", "no:such", "--json")
     assert (none.code, none.json) == (0, [])
 

@@ -24,7 +24,7 @@ from secateur import (
 from secateur.address import Address
 from secateur.downloads import BLOCK, fetch
 from secateur.embedded.listener import listen, url_of
-from secateur.resources import Job
+from secateur.resources import Job, Sort
 from secateur.transport import LONGEST_PAUSE_S, TRIES, Again, Transport
 from store.key_text import mint
 from tests.service.secateur.up import Up, until
@@ -133,9 +133,13 @@ def test_a_follower_hears_each_event_once_and_soon_through_a_restart_of_the_api(
 
 
 def test_listings_go_over_all_pages(client: Client, long_spec: dict[str, object]) -> None:
+    sort: Sort
     made = [client.submit(long_spec | {"tags": {"page": "yes"}})["id"] for _ in range(5)]
     assert [job["id"] for job in client.jobs(tag="page:yes", page_size=2)] == made[::-1]
-    assert [job["id"] for job in client.jobs(tag="page:yes", page_size=2, sort="created_at")] == made
+    for sort in ("created_at", "name", "finished_at"):
+        assert [job["id"] for job in client.jobs(tag=["page:yes"], page_size=2, sort=sort)] == made
+    assert list(client.jobs(tag=["page:yes", "page:no"])) == []
+    assert list(client.jobs(tag="page:yes", status=["paused", "failed"])) == []
     for job_id in made:
         client.cancel(job_id)
 

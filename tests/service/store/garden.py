@@ -60,7 +60,7 @@ def expected_order(
         order.append(job_id)
 
 
-def add_finished(database: Database, team: str, count: int, **columns: object) -> None:
+def add_finished(database: Database, team: str, count: int, *, prefix: str = "job_old", **columns: object) -> None:
     """Add jobs that succeeded long ago, all at once."""
     fields = {
         "team_id": team, "tags": {}, "priority": 0, "queue": "default", "status": "succeeded", "method": "movement",
@@ -68,4 +68,4 @@ def add_finished(database: Database, team: str, count: int, **columns: object) -
         "max_runtime_s": 60.0, **columns,
     }  # fmt: skip
     with database.write() as session:
-        session.bulk_insert_mappings(Job.__mapper__, [{"id": f"job_old{number}", **fields} for number in range(count)])
+        session.bulk_insert_mappings(Job.__mapper__, [{"id": f"{prefix}{number}", **fields} for number in range(count)])

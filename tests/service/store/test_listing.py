@@ -1,8 +1,25 @@
 """Lists of jobs: filtered, in order, page by page."""
 
+from typing import Any
+
 import pytest
 
-from store import Database, InvalidCursor, NewJob, Sort, create_job, ensure_team, list_jobs, pin_job, request_cancel
+from store import (
+    Database,
+    DatabaseBlobStore,
+    InvalidCursor,
+    NewFile,
+    NewJob,
+    NewSplit,
+    Sort,
+    create_job,
+    ensure_team,
+    insert_dataset,
+    insert_model,
+    list_jobs,
+    pin_job,
+    request_cancel,
+)
 
 
 @pytest.fixture
@@ -59,11 +76,15 @@ def test_jobs_are_filtered(database: Database, team: str, ids: list[str]) -> Non
         def found(**filters: object) -> list[str]:
             return [job.id for job in list_jobs(session, team, sort="created_at", **filters).data]  # type: ignore[arg-type]  # one filter of any kind
 
-        assert found(status=cancelled.status) == [ids[2]]
+        assert found(statuses=[cancelled.status]) == [ids[2]]
+        assert found(statuses=["queued", "cancelled"]) == ids
+        assert found(statuses=["running", "paused"]) == []
         assert found(method="magnitude") == ids[1::2]
-        assert found(tag=("n", "3")) == [ids[3]]
-        assert found(tag=("n", "nothing")) == []
-        assert found(tag=('odd "key"', "x' OR 1=1")) == ids
+        assert found(tags=[("n", "3")]) == [ids[3]]
+        assert found(tags=[("n", "nothing")]) == []
+        assert found(tags=[('odd "key"', "x' OR 1=1")]) == ids
+        assert found(tags=[('odd "key"', "x' OR 1=1"), ("n", "4")]) == [ids[4]]
+        assert found(tags=[("n", "3"), ("n", "4")]) == []
         assert found(pinned=True) == [ids[5]]
         assert found(pinned=False) == [*ids[:5], ids[6]]
         assert found(q="run_5%") == [ids[5]]
@@ -71,9 +92,51 @@ def test_jobs_are_filtered(database: Database, team: str, ids: list[str]) -> Non
         assert found(q=ids[4][-12:].upper()) == [ids[4]]
 
 
-def test_a_cursor_of_another_order_is_refused(database: Database, team: str, ids: list[str]) -> None:
+def test_a_search_finds_jobs_by_their_inputs(database: Database, team: str) -> None:
+    blob = DatabaseBlobStore(database).write([b"PAR1"])
+    made: dict[tuple[str, str], str] = {}
+    for owner in (team, _other_team(database)):
+        with database.write() as session:
+            dataset = insert_dataset(
+                session, owner, name="Film Reviews", format="csv", columns=[], preview=[],
+                splits=[NewSplit("train", 1, blob)],
+            ).id  # fmt: skip
+            model = insert_model(
+                session, owner, name="MiniLM", model_type="bert", config={}, tensors={}, parameters=1,
+                files=[NewFile("config.json", blob)],
+            ).id  # fmt: skip
+        spec = {"model": "hf://google-bert/bert-base-uncased", "dataset": f"upload://{dataset}"}
+        for name, new in (
+            ("read", NewJob(method="movement", target_sparsity=0.5, spec={}, dataset_id=dataset)),
+            ("pruned", NewJob(method="movement", target_sparsity=0.5, spec={}, model_id=model)),
+            ("far", NewJob(method="movement", target_sparsity=0.5, spec=spec)),
+        ):
+            with database.write() as session:
+                made[name, owner] = create_job(session, owner, new).job.id
+    with database.read() as reading:
+
+        def found(q: str) -> list[str]:
+            return [job.id for job in list_jobs(reading, team, q=q).data]
+
+        assert found("film rev") == [made["read", team]]
+        assert found("minilm") == [made["pruned", team]]
+        assert found("BERT-base") == [made["far", team]]
+        assert found("upload://ds_") == [made["far", team]]
+
+
+def _other_team(database: Database) -> str:
+    with database.write() as session:
+        return ensure_team(session, "others").id
+
+
+@pytest.mark.parametrize(
+    "other", [{"sort": "created_at"}, {"sort": "-name"}, {"method": "movement"}, {"statuses": ["queued"]}, {"q": "run"}]
+)
+def test_a_cursor_of_another_listing_is_refused(
+    database: Database, team: str, ids: list[str], other: dict[str, Any]
+) -> None:
     assert ids
     with database.read() as session:
         cursor = list_jobs(session, team, limit=3).next_cursor
         with pytest.raises(InvalidCursor):
-            list_jobs(session, team, limit=3, sort="created_at", cursor=cursor)
+            list_jobs(session, team, limit=3, cursor=cursor, **other)

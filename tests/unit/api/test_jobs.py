@@ -63,21 +63,28 @@ def test_jobs_are_filtered_and_paged(api: Api, spec: dict[str, Any]) -> None:
     assert [job["id"] for job in api.get("/v1/jobs?tag=n:1").json()["data"]] == [ids[1]]
     assert [job["id"] for job in api.get("/v1/jobs?q=RUN 0").json()["data"]] == [ids[0]]
     assert [job["id"] for job in api.get("/v1/jobs?sort=created_at").json()["data"]] == ids
+    assert api.get("/v1/jobs?tag=n:1&tag=n:0").json()["data"] == []
+    assert [job["id"] for job in api.get("/v1/jobs?sort=-name").json()["data"]] == ids[::-1]
     assert api.get("/v1/jobs?status=running").json()["data"] == []
+    assert len(api.get("/v1/jobs?status=running&status=queued").json()["data"]) == 3
     assert api.get("/v1/jobs?method=magnitude").json()["data"] == []
+    assert len(api.get("/v1/jobs?q=REVIEWS").json()["data"]) == 3, "that is their dataset's name"
+    cursor = api.get("/v1/jobs?limit=1&sort=-name").json()["next_cursor"]
+    for other in ({"sort": "name"}, {"sort": "-name", "q": "run"}, {}):
+        assert pointers(api.get("/v1/jobs", params={"cursor": cursor, **other})) == {"/query/cursor"}
 
 
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [
-        ("status=done", "/query/status"),
+        ("status=running&status=done", "/query/status/1"),
         ("limit=0", "/query/limit"),
         ("limit=99999999999999999999999", "/query/limit"),
-        ("sort=name", "/query/sort"),
+        ("sort=spec", "/query/sort"),
         ("cursor=nonsense", "/query/cursor"),
-        ("tag=nocolon", "/query/tag"),
+        ("tag=nocolon", "/query/tag/0"),
         ("q=%00", "/query/q"),
-        ("tag=k:%00", "/query/tag"),
+        ("tag=k:%00", "/query/tag/0"),
     ],
 )
 def test_a_wrong_query_parameter_is_named(api: Api, query: str, pointer: str) -> None:
