@@ -24,6 +24,7 @@ from store.errors import (
     NotFound,
     QueueFull,
     StoreError,
+    SweepRefused,
     TransitionRefused,
 )
 from store.key_text import hide_keys
@@ -34,6 +35,7 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
     NotFound: problems.Missing,
     FilesExpired: problems.Expired,
     TransitionRefused: problems.StateForbids,
+    SweepRefused: problems.StateForbids,
     InUse: problems.StateForbids,
     InputGone: problems.StateForbids,
     KeyOver: problems.StateForbids,

@@ -25,6 +25,8 @@ from api.keys.schemas import NewKey, Rotation
 from api.meters import Meters
 from api.models import endpoints as models
 from api.rate_headers import RateLimitHeaders
+from api.sweeps import endpoints as sweeps
+from api.sweeps.grid import SweepSpec
 from api.watch import Watch
 from store import DatabaseBlobStore, Settings, open_database
 
@@ -89,10 +91,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=headers.CORS_ANSWER_HEADERS,
         )
     app.add_middleware(headers.SecurityHeaders, hsts_s=settings.hsts_s)
-    for part in (jobs, record, datasets, models, methods, keys, audit, health, metrics):
+    for part in (jobs, record, sweeps, datasets, models, methods, keys, audit, health, metrics):
         app.include_router(part.router)
     answers.install(app)
-    documentation.install(app, JobSpec, NewKey, Rotation)
+    documentation.install(app, JobSpec, SweepSpec, NewKey, Rotation)
     return app
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from api.problems import Missing
 
-_SHAPE = re.compile(r"(job|ds|mdl|key)_[0-9a-f]{32}")
+_SHAPE = re.compile(r"(job|ds|mdl|swp|key)_[0-9a-f]{32}")
 
 
 def _shaped(text: str) -> str:
@@ -22,3 +22,4 @@ JobId = Annotated[str, Path(description="`job_…`"), AfterValidator(_shaped)]
 DatasetId = Annotated[str, Path(description="`ds_…`"), AfterValidator(_shaped)]
 KeyId = Annotated[str, Path(description="`key_…`"), AfterValidator(_shaped)]
 ModelId = Annotated[str, Path(description="`mdl_…`"), AfterValidator(_shaped)]
+SweepId = Annotated[str, Path(description="`swp_…`"), AfterValidator(_shaped)]

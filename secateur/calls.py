@@ -1,8 +1,9 @@
 """What every call of `secateur.Client` goes through: the service's address, its key, its pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import httpx
 
@@ -12,6 +13,11 @@ from secateur.errors import NotConfigured
 from secateur.transport import Again, Params, Transport
 
 PAGE_SIZE = 100
+
+
+def path_to(kind: str, id_: str, *below: str) -> str:
+    """The path of one thing, or of something below it; whatever the id is, it stays one segment."""
+    return "/".join([f"/v1/{kind}", quote(id_, safe=""), *below])
 
 
 class Calls:
@@ -61,8 +67,8 @@ class Calls:
             )
         return self._transport
 
-    def _get(self, path: str, params: Params | None = None) -> httpx.Response:
-        return self._service.send("GET", path, again=Again.ALWAYS, params=params)
+    def _get(self, path: str, params: Params | None = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        return self._service.send("GET", path, again=Again.ALWAYS, params=params, headers=headers)
 
     def _pages(self, path: str, params: Params) -> Iterator[object]:
         cursor: object = None

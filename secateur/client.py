@@ -3,22 +3,22 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote
 
 from secateur import downloads, uploads
 from secateur.answers import list_of, object_of
-from secateur.calls import PAGE_SIZE
+from secateur.calls import PAGE_SIZE, path_to
 from secateur.downloads import OnBytes
 from secateur.job_calls import JobCalls
 from secateur.key_calls import KeyCalls
 from secateur.resources import Dataset, Health, Method, Model
+from secateur.sweep_calls import SweepCalls
 from secateur.transport import Again
 
 # The service may check and compress a large upload for minutes before it answers.
 UPLOAD_TIMEOUT_S = 900.0
 
 
-class Client(JobCalls, KeyCalls):
+class Client(JobCalls, SweepCalls, KeyCalls):
     """Talks to a Secateur service.
 
     ```python
@@ -83,7 +83,7 @@ class Client(JobCalls, KeyCalls):
         Raises:
             Conflict: A job that has not ended uses it.
         """
-        self._service.send("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}", again=Again.IF_NOT_SENT)
+        self._service.send("DELETE", path_to("datasets", dataset_id), again=Again.IF_NOT_SENT)
 
     def delete_model(self, model_id: str) -> None:
         """Delete a model.
@@ -91,7 +91,7 @@ class Client(JobCalls, KeyCalls):
         Raises:
             Conflict: A job that has not ended uses it.
         """
-        self._service.send("DELETE", f"/v1/models/{quote(model_id, safe='')}", again=Again.IF_NOT_SENT)
+        self._service.send("DELETE", path_to("models", model_id), again=Again.IF_NOT_SENT)
 
     def methods(self) -> list[Method]:
         """The pruning methods and their parameters."""

@@ -4,13 +4,22 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote
 
 from secateur import downloads, polling
 from secateur.answers import array_of, list_of, object_of
-from secateur.calls import PAGE_SIZE, Calls
+from secateur.calls import PAGE_SIZE, Calls, path_to
 from secateur.downloads import OnBytes
-from secateur.resources import Artifact, Attempt, Event, Job, JobStatus, Layer, Log, Series, Sort
+from secateur.resources import (
+    Artifact,
+    Attempt,
+    Event,
+    Job,
+    JobStatus,
+    Layer,
+    Log,
+    Series,
+    Sort,
+)
 from secateur.transport import Again, Params
 
 
@@ -232,4 +241,4 @@ class JobCalls(Calls):
 
 
 def _job_path(job_id: str, *below: str) -> str:
-    return "/".join(["/v1/jobs", quote(job_id, safe=""), *below])
+    return path_to("jobs", job_id, *below)

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import TypeVar, cast
 
 from httpx_sse import EventSource
 
 from secateur.answers import object_of
 from secateur.errors import ServiceUnavailable, ServiceUnreachable, UnexpectedAnswer, WaitTimeout
-from secateur.resources import TERMINAL, Event, Job
+from secateur.resources import TERMINAL, Event, Job, Sweep
 from secateur.transport import Again, Transport
+
+#: What has an end that one can wait for.
+Ending = TypeVar("Ending", Job, Sweep)
 
 #: Between two requests, also when the job changes all the time.
 PAUSE_S = 0.5
@@ -38,11 +41,11 @@ class _Patience:
 def wait(
     transport: Transport,
     path: str,
-    on_change: Callable[[Job], None] | None,
+    on_change: Callable[[Ending], None] | None,
     timeout_s: float | None,
     outage_s: float,
-) -> Job:
-    """Wait until the job at `path` has ended; `Client.wait` describes the arguments."""
+) -> Ending:
+    """Wait until the job or sweep at `path` has ended; `Client.wait` describes the arguments."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     patience = _Patience(outage_s)
     etag: str | None = None
@@ -62,14 +65,14 @@ def wait(
             patience.answered()
             if response.status_code != 304:
                 etag = response.headers.get("etag")
-                job = cast(Job, object_of(response, "id", "status"))
+                found = cast(Ending, object_of(response, "id", "status"))
                 if on_change is not None:
-                    on_change(job)
-                if job["status"] in TERMINAL:
-                    return job
+                    on_change(found)
+                if found["status"] in TERMINAL:
+                    return found
         pause = max(0.0, PAUSE_S - (time.monotonic() - asked_at))
         if deadline is not None and time.monotonic() + pause >= deadline:
-            raise WaitTimeout(f"The job has not ended after {timeout_s:g} s; it goes on running.")
+            raise WaitTimeout(f"It has not ended after {timeout_s:g} s; it goes on running.")
         time.sleep(pause)
 
 

@@ -70,6 +70,7 @@ class Job(TypedDict):
     finished_at: str | None
     attempt: int
     retry_of: str | None
+    sweep: str | None
     pinned: bool
     files_expired_at: str | None
     progress: Progress
@@ -129,6 +130,63 @@ class Artifact(TypedDict):
     sha256: str
     media_type: str
     url: str
+
+
+SweepStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+
+
+class Run(TypedDict):
+    """One job of a sweep, and the point of the grid that it is."""
+
+    job: str
+    point: dict[str, object]
+    status: JobStatus
+    quality: float | None
+    relative: float | None
+    density: float | None
+    url: str
+
+
+class Spread(TypedDict):
+    """A mean over seeds, and the sample standard deviation where there are two or more."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+class Row(TypedDict):
+    """All seeds of one setting; `pareto` says against what no other setting beats it."""
+
+    point: dict[str, object]
+    runs: int
+    succeeded: int
+    primary_metric: str | None
+    eval: dict[str, Spread]
+    dense_eval: dict[str, Spread]
+    density: Spread | None
+    bytes: Spread | None
+    pareto: list[Literal["density", "bytes"]]
+
+
+class SweepSummary(TypedDict):
+    """A sweep, in short."""
+
+    id: str
+    name: str | None
+    status: SweepStatus
+    created_at: str
+    grid: dict[str, list[object]]
+    jobs_by_status: dict[JobStatus, int]
+    urls: dict[str, str]
+
+
+class Sweep(SweepSummary):
+    """A sweep with its jobs and what they show together."""
+
+    base: dict[str, object]
+    runs: list[Run]
+    table: list[Row]
 
 
 class Split(TypedDict):

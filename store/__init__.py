@@ -32,6 +32,7 @@ from store.errors import (
     NotFound,
     QueueFull,
     StoreError,
+    SweepRefused,
     TransitionRefused,
 )
 from store.events import add_event, events_after
@@ -66,6 +67,17 @@ from store.scheduling import queues_with_work
 from store.settings import Settings
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
 from store.submission import NewJob, Submitted, create_job
+from store.sweeps import (
+    NewSweep,
+    cancel_sweep,
+    create_sweep,
+    delete_sweep,
+    get_sweep,
+    jobs_of_sweep,
+    jobs_to_delete,
+    list_sweeps,
+    statuses_of_sweeps,
+)
 from store.tables import (
     Artifact,
     Attempt,
@@ -81,6 +93,7 @@ from store.tables import (
     Metric,
     Model,
     ModelFile,
+    Sweep,
     Team,
 )
 from store.workers import announce_worker, most_gpus_offered
@@ -134,6 +147,7 @@ __all__ = [
     "NewJob",
     "NewLayer",
     "NewSplit",
+    "NewSweep",
     "NotFound",
     "Page",
     "Place",
@@ -145,6 +159,8 @@ __all__ = [
     "Sort",
     "StoreError",
     "Submitted",
+    "Sweep",
+    "SweepRefused",
     "Team",
     "TransitionRefused",
     "WriteSession",
@@ -152,14 +168,17 @@ __all__ = [
     "announce_worker",
     "attempts_of",
     "authenticate",
+    "cancel_sweep",
     "changes_of",
     "checkpoints_of",
     "claim_next",
     "create_job",
     "create_key",
+    "create_sweep",
     "delete_dataset",
     "delete_job",
     "delete_model",
+    "delete_sweep",
     "discard_checkpoint",
     "ensure_team",
     "events_after",
@@ -173,11 +192,14 @@ __all__ = [
     "get_job",
     "get_key",
     "get_model",
+    "get_sweep",
     "hide_keys",
     "insert_dataset",
     "insert_model",
+    "jobs_of_sweep",
     "jobs_past_keeping",
     "jobs_past_retry",
+    "jobs_to_delete",
     "keep_log",
     "layers_of",
     "list_artifacts",
@@ -186,6 +208,7 @@ __all__ = [
     "list_jobs",
     "list_keys",
     "list_models",
+    "list_sweeps",
     "live_keys",
     "logs_of",
     "metrics_of",
@@ -210,5 +233,6 @@ __all__ = [
     "retry_job",
     "revoke_key",
     "rotate_key",
+    "statuses_of_sweeps",
     "versions_of",
 ]

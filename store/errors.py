@@ -4,6 +4,7 @@ StoreError
 ├── NotFound                no such row, or another team's
 ├── FilesExpired            retention has removed the job's files
 ├── TransitionRefused       the job's state forbids what was asked
+├── SweepRefused            the states of a sweep's jobs forbid what was asked
 ├── InUse                   an unfinished job needs what was to be deleted
 ├── InputGone               the job's model or dataset was deleted
 ├── KeyOver                 the API key was revoked, has expired, or was replaced
@@ -71,6 +72,14 @@ class TransitionRefused(StoreError):
         self.status = status
 
 
+class SweepRefused(StoreError):
+    """The states of a sweep's jobs forbid what was asked of it."""
+
+    def __init__(self, sweep_id: str, verb: str, why: str) -> None:
+        super().__init__(f"Sweep {sweep_id} cannot {verb}: {why}.")
+        self.sweep_id = sweep_id
+
+
 class InUse(StoreError):
     """What was to be deleted is needed by a job that has not ended."""
 
@@ -109,9 +118,11 @@ class IdempotencyConflict(StoreError):
 class QueueFull(StoreError):
     """The team has as many waiting jobs as it may."""
 
-    def __init__(self, waiting: int, limit: int) -> None:
+    def __init__(self, waiting: int, limit: int, adding: int = 1) -> None:
+        more = "" if adding == 1 else f", this would add {adding}"
         super().__init__(
-            f"Your team has {waiting} job{'' if waiting == 1 else 's'} waiting, and its limit (max_queued) is {limit}. "
+            f"Your team has {waiting} job{'' if waiting == 1 else 's'} waiting{more}, and its limit (max_queued) is "
+            f"{limit}. "
             "Submit again when some have begun, cancel some that you no longer need, or ask the operator for a higher "
             "limit."
         )

@@ -32,6 +32,8 @@ _COPIED = (
     "max_runtime_s",
     "gpus",
     "total_steps",
+    "sweep_id",
+    "sweep_position",
 )
 
 

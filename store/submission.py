@@ -40,6 +40,8 @@ class NewJob:
     max_attempts: int = 3
     max_runtime_s: float = 86_400.0
     gpus: int = 1
+    sweep_id: str | None = None
+    sweep_position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ def create_job(
         if first != job_id:
             return Submitted(get_job(session, team_id, first), replayed=True)
     keep_to_limit(session, team_id, max_queued)
+    return Submitted(insert_job(session, team_id, job_id, new), replayed=False)
+
+
+def insert_job(session: WriteSession, team_id: str, job_id: str, new: NewJob) -> Job:
+    """Queue a job with its first event; whether the team may have it is the caller's to ask."""
     job = Job(
         id=job_id,
         team_id=team_id,
@@ -97,16 +104,18 @@ def create_job(
         max_runtime_s=new.max_runtime_s,
         gpus=new.gpus,
         total_steps=new.total_steps,
+        sweep_id=new.sweep_id,
+        sweep_position=new.sweep_position,
         event_seq=1,
     )
     session.add(job)
     session.flush()
     write_event(session, job_id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED})
-    return Submitted(job, replayed=False)
+    return job
 
 
-def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) -> None:
-    """Refuse a job too many. The team stays locked: of two submits at once, the second counts the first one's job.
+def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None, adding: int = 1) -> None:
+    """Refuse jobs too many. The team stays locked: of two submits at once, the second counts the first one's job.
 
     Raises:
         QueueFull: The team has as many waiting jobs as it may.
@@ -118,8 +127,8 @@ def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None) -
     # Every queue has a name. Asked for one, SQLite sees that the index of waiting jobs fits better than those of lists.
     theirs = (is_waiting(), Job.team_id == team_id, Job.queue > "")
     waiting = session.scalar(select(func.count()).where(*theirs)) or 0
-    if waiting >= limit:
-        raise QueueFull(waiting, limit)
+    if waiting + adding > limit:
+        raise QueueFull(waiting, limit, adding)
 
 
 def take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, job_id: str) -> str:

@@ -43,6 +43,8 @@ IdempotencyKey = Annotated[
     Header(min_length=1, max_length=255, description="Sending the same request again with it answers the same job."),
 ]
 
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")]
+
 _SPEC = documentation.json_body(
     JobSpec,
     {"model": "upload://mdl_…", "dataset": "upload://ds_…", "method": "movement", "target_sparsity": 0.9},
@@ -128,9 +130,7 @@ async def get_one(
     *,
     request: Request,
     response: Response,
-    wait: Annotated[
-        float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")
-    ] = 0,
+    wait: Wait = 0,
 ) -> JobView | Response:
     """The job as it is now; with `If-None-Match`, 304 while nothing has changed.
 

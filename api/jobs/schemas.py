@@ -68,6 +68,7 @@ class JobView(BaseModel):
     finished_at: datetime | None
     attempt: int = Field(description="How often a worker has begun it.")
     retry_of: str | None = Field(description="The job that this one tries again.")
+    sweep: str | None = Field(description="The sweep that it is part of.")
     pinned: bool = Field(description="Whether its checkpoints and files are kept from retention.")
     files_expired_at: datetime | None = Field(description="When retention removed its files.")
     progress: ProgressView
@@ -105,6 +106,7 @@ def job_view(job: Job, place: Place | None = None) -> JobView:
         finished_at=job.finished_at,
         attempt=job.attempt,
         retry_of=job.retry_of,
+        sweep=job.sweep_id,
         pinned=job.pinned,
         files_expired_at=job.files_expired_at,
         progress=progress_view(job, place),

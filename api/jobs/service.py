@@ -48,7 +48,7 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
             submitted = create_job(
                 session,
                 caller.team_id,
-                _new_job(resolved),
+                new_job(resolved),
                 idempotency_key=idempotency_key,
                 body_sha256=body.sha256,
                 max_queued=here.settings.team_max_queued,
@@ -70,7 +70,8 @@ def validate(here: Services, caller: Principal, body: Body) -> Resolved:
         return resolve(session, caller.team_id, body.document, here.blobs)
 
 
-def _new_job(resolved: Resolved) -> NewJob:
+def new_job(resolved: Resolved) -> NewJob:
+    """What a spec becomes in the store."""
     spec = resolved.spec
     return NewJob(
         method=spec.method,

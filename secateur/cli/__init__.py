@@ -11,7 +11,7 @@ import typer
 
 from secateur import __version__
 from secateur.address import KEY_VARIABLE, URL_VARIABLE
-from secateur.cli import datasets, jobs, keys, methods, models, requests, service
+from secateur.cli import datasets, jobs, keys, methods, models, requests, service, sweeps
 from secateur.cli.connection import Chosen
 from secateur.cli.output import complain
 from secateur.errors import SecateurError
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 for group in (service, jobs, requests, methods):
     group.register(app)
+app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")

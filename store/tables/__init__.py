@@ -6,6 +6,7 @@ from store.tables.blobs import Blob, BlobChunk
 from store.tables.inputs import Dataset, DatasetSplit, Model, ModelFile
 from store.tables.jobs import Attempt, Event, IdempotencyKey, Job
 from store.tables.outputs import Artifact, AttemptLog, Checkpoint, MaskLayer, Metric
+from store.tables.sweeps import Sweep
 from store.tables.tenants import Key, Team
 from store.tables.workers import Worker
 
@@ -28,6 +29,7 @@ __all__ = [
     "Metric",
     "Model",
     "ModelFile",
+    "Sweep",
     "Team",
     "Worker",
 ]

@@ -36,6 +36,7 @@ class Job(Base):
         Index(None, "team_id", "priority", "id"),
         Index(None, "team_id", "name", "id"),
         Index(None, "team_id", "quality", "id"),
+        Index(None, "sweep_id", "sweep_position", "id"),
         CheckConstraint("gpus >= 1", name="gpus"),
     )
 
@@ -80,6 +81,9 @@ class Job(Base):
     error: Mapped[JsonObject | None] = mapped_column(JsonDocument)
 
     retry_of: Mapped[str | None]  # the id of the job that this one tries again; no reference: that one may be deleted
+
+    sweep_id: Mapped[str | None]  # no reference, either: SQLite could not drop the column again
+    sweep_position: Mapped[int | None]  # of the job's point in the sweep's grid
 
     quality: Mapped[float | None]  # of the pruned model: its primary metric, of which more is better
     pinned: Mapped[bool] = mapped_column(server_default=text("false"))  # store.retention leaves it alone

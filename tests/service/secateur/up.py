@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -133,3 +133,17 @@ def living(processes: list[psutil.Process]) -> list[str]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def shown(service: Up, *words: str) -> str:
+    """What a command prints for people."""
+    finished = secateur(service.data_dir, *words)
+    assert finished.code == 0, finished.err
+    return finished.out
+
+
+def printed(service: Up, *words: str) -> Any:
+    """What the same command prints for programs."""
+    finished = secateur(service.data_dir, *words, "--json")
+    assert finished.code == 0, finished.err
+    return finished.json

@@ -137,6 +137,22 @@ def test_a_key_is_as_good_after_the_migration_as_before(database: Database) -> N
         assert authenticate(session, text_of_key) is not None
 
 
+def test_lists_and_sweeps_come_and_go_without_touching_what_is_there(database: Database) -> None:
+    team = make_team(database, "team")
+    job_id = submit_for(database, team)
+    config = Config()
+    config.set_main_option("script_location", "migrations")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+        assert "sweep" not in inspect(connection).get_table_names()
+        assert "sweep_id" not in {column["name"] for column in inspect(connection).get_columns("job")}
+        command.upgrade(config, "head")
+    with database.read() as session:
+        assert [event.type for event in events_after(session, team, job_id)] == ["submitted"]
+        assert get_job(session, team, job_id).sweep_id is None
+
+
 @pytest.mark.parametrize(
     "nonsense", ["UPDATE team SET weight = 0", "UPDATE team SET max_running = -1", "UPDATE job SET gpus = 0"]
 )

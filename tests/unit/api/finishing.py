@@ -11,6 +11,7 @@ from safetensors.numpy import save
 from store import (
     Database,
     DatabaseBlobStore,
+    JsonObject,
     NewArtifact,
     NewLayer,
     claim_next,
@@ -24,6 +25,16 @@ def masks_file(masks: Mapping[str, NDArray[np.bool_]]) -> bytes:
     packed = {name: np.packbits(mask.ravel(), bitorder="little") for name, mask in masks.items()}
     shapes = {name: list(mask.shape) for name, mask in masks.items()}
     return save(packed, {"shapes": json.dumps(shapes)})
+
+
+def succeed(database: Database, result: JsonObject) -> str:
+    """End the next job with a result, and no files; return its id."""
+    with database.write() as session:
+        claim = claim_next(session, "default", "worker-1", lease_s=60.0)
+    assert claim is not None
+    with database.write() as session:
+        finish_succeeded(session, claim.fence, result, [], [])
+    return claim.fence.job_id
 
 
 def finish(database: Database, files: Mapping[str, bytes], masks: Mapping[str, NDArray[np.bool_]]) -> str:

@@ -7,11 +7,13 @@ import pytest
 from store import JobError, claim_next, finish_failed, keep_log
 from store.tables import Team
 from tests.unit.api.calling import Api, pointers
+from tests.unit.api.scheduling import leave_the_line_to_us
 
 
 @pytest.fixture
 def path(api: Api, model: str, dataset: str) -> str:
     """The path of a job that waits, before every other one."""
+    leave_the_line_to_us(api)
     spec: dict[str, Any] = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
     return api.submit({**spec, "priority": 1000}).headers["location"]
 

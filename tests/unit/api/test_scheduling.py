@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import update
 
 from store import Job, claim_next, release_preempted
-from store.tables import Team
 from tests.unit.api.calling import Api
+from tests.unit.api.scheduling import leave_the_line_to_us, limit
 
 
 @pytest.fixture
@@ -17,15 +17,7 @@ def spec(model: str, dataset: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _nobody_elses_jobs(api: Api) -> None:
-    """Other tests' jobs are in the same line."""
-    with api.database.write() as session:
-        session.execute(update(Job).values(queue="elsewhere"))
-
-
-def limit(api: Api, **limits: int) -> None:
-    """Give the team limits of its own."""
-    with api.database.write() as session:
-        session.execute(update(Team).where(Team.id == api.team).values(**limits))
+    leave_the_line_to_us(api)
 
 
 def test_a_waiting_job_says_where_it_stands(api: Api, spec: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ def job(status: JobStatus, step: int = 0, *, phase: str | None = None, attempt: 
         "finished_at": None,
         "attempt": attempt,
         "retry_of": None,
+        "sweep": None,
         "pinned": False,
         "files_expired_at": None,
         "progress": {

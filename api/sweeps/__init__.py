@@ -1,0 +1,1 @@
+"""Sweeps: many jobs from one spec and a grid, and what they show together."""

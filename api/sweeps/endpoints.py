@@ -1,0 +1,117 @@
+"""Routes under /v1/sweeps."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api import documentation, tabular
+from api.auth import Reader, Submitter
+from api.bodies import JsonBody
+from api.conditional import is_known, not_modified
+from api.dependencies import Here, Services
+from api.documentation import problems_of
+from api.ids import SweepId
+from api.jobs.endpoints import MAX_WAIT_S, IdempotencyKey, Wait
+from api.paging import Cursor, Limit, Listing, listing
+from api.sweeps import service
+from api.sweeps.grid import SweepSpec
+from api.sweeps.schemas import SweepSummaryView, SweepView, summary_view, sweep_view, table_lines
+from store import TERMINAL, Job
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=problems_of(401, 403, 422))
+
+_SWEEP = documentation.json_body(
+    SweepSpec,
+    {
+        "name": "which method",
+        "base": {"model": "upload://mdl_…", "dataset": "upload://ds_…"},
+        "grid": {"method": ["movement", "magnitude"], "target_sparsity": [0.8, 0.9], "training.seed": [1, 2, 3]},
+    },
+)
+
+
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=_SWEEP,
+    responses=problems_of(400, 413, 415, 422, 429, 503),
+    summary="Submit a sweep",
+)
+def post(
+    here: Here, caller: Submitter, body: JsonBody, response: Response, idempotency_key: IdempotencyKey = None
+) -> SweepView:
+    """Queue a job for every combination of the grid's values: all of them, or none where any is refused."""
+    sweep = service.submit(here, caller, body, idempotency_key)
+    response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
+    return sweep_view(*service.look(here, caller, sweep.id))
+
+
+@router.get("", responses=problems_of(422), summary="List sweeps")
+def get_list(here: Here, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Listing[SweepSummaryView]:
+    """The team's sweeps, newest first."""
+    page, statuses = service.page(here, caller, limit, cursor)
+    return listing(page, lambda sweep: summary_view(sweep, statuses[sweep.id]))
+
+
+@router.get(
+    "/{sweep_id}",
+    responses={**tabular.RESPONSE, **problems_of(404)},
+    response_model=SweepView,
+    summary="Look at a sweep",
+)
+async def get_one(
+    here: Here, caller: Reader, sweep_id: SweepId, *, request: Request, response: Response, wait: Wait = 0
+) -> SweepView | Response:
+    """The sweep, its jobs and its table; with `Accept: text/csv` the table alone.
+
+    The ETag changes when a job changes its state, not with every step. `wait` works as for a job.
+    """
+    sweep, jobs = await run_in_threadpool(service.look, here, caller, sweep_id)
+    form = "csv" if tabular.is_wanted(request) else "json"
+    known = service.etag(sweep, jobs, form)
+    if wait > 0 and is_known(request, known, if_absent=True):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while service.etag(sweep, jobs, form) == known and await _next_change(here, jobs):
+                    sweep, jobs = await run_in_threadpool(service.look, here, caller, sweep_id)
+    headers = {"ETag": service.etag(sweep, jobs, form), "Cache-Control": "no-cache", "Vary": "Accept"}
+    if is_known(request, headers["ETag"]):
+        return not_modified(headers)
+    view = sweep_view(sweep, jobs)
+    if form == "csv":
+        return tabular.csv_response(table_lines(view), sweep_id, headers)
+    response.headers.update(headers)
+    return view
+
+
+@router.post("/{sweep_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a sweep")
+def cancel(here: Here, caller: Submitter, sweep_id: SweepId) -> SweepView:
+    """Cancel those of its jobs that have not ended."""
+    service.cancel(here, caller, sweep_id)
+    return sweep_view(*service.look(here, caller, sweep_id))
+
+
+@router.delete("/{sweep_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a sweep")
+def delete(here: Here, caller: Submitter, sweep_id: SweepId) -> None:
+    """Remove it with its jobs and all they left behind, when all have ended."""
+    service.delete(here, caller, sweep_id)
+
+
+async def _next_change(here: Services, jobs: Sequence[Job]) -> bool:
+    """Wait until one of the jobs that have not ended changes in any way; False if there is none."""
+    waits = [
+        asyncio.ensure_future(here.watch.next(job.id, job.version, job.event_seq, MAX_WAIT_S))
+        for job in jobs
+        if job.status not in TERMINAL
+    ]
+    if not waits:
+        return False
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+    return True
