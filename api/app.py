@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from api import answers, documentation, headers, health, logs, methods, metrics
+from api import answers, compare, documentation, headers, health, logs, methods, metrics, usage
 from api.audit import endpoints as audit
 from api.audit.trail import AuditTrail
 from api.bell import Bell
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=headers.CORS_ANSWER_HEADERS,
         )
     app.add_middleware(headers.SecurityHeaders, hsts_s=settings.hsts_s)
-    for part in (jobs, record, sweeps, datasets, models, methods, keys, audit, health, metrics):
+    for part in (jobs, record, sweeps, compare, datasets, models, methods, keys, audit, usage, health, metrics):
         app.include_router(part.router)
     answers.install(app)
     documentation.install(app, JobSpec, SweepSpec, NewKey, Rotation)

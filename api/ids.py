@@ -18,6 +18,9 @@ def _shaped(text: str) -> str:
     return text
 
 
+JobIdWord = Annotated[str, AfterValidator(_shaped)]
+"""A job's id in a query."""
+
 JobId = Annotated[str, Path(description="`job_…`"), AfterValidator(_shaped)]
 DatasetId = Annotated[str, Path(description="`ds_…`"), AfterValidator(_shaped)]
 KeyId = Annotated[str, Path(description="`key_…`"), AfterValidator(_shaped)]

@@ -1,6 +1,7 @@
 """`Client`: the service's HTTP contract as typed methods."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,7 @@ from secateur.calls import PAGE_SIZE, path_to
 from secateur.downloads import OnBytes
 from secateur.job_calls import JobCalls
 from secateur.key_calls import KeyCalls
-from secateur.resources import Dataset, Health, Method, Model
+from secateur.resources import Dataset, Health, Method, Model, Usage
 from secateur.sweep_calls import SweepCalls
 from secateur.transport import Again
 
@@ -96,6 +97,12 @@ class Client(JobCalls, SweepCalls, KeyCalls):
     def methods(self) -> list[Method]:
         """The pruning methods and their parameters."""
         return cast(list[Method], list_of(self._get("/v1/methods")))
+
+    def usage(self, first: date | None = None, last: date | None = None) -> Usage:
+        """What the team has used, by day (UTC); the last 30 days unless told. Needs a key with the scope `admin`."""
+        days = {"from": first, "to": last}
+        asked = {name: None if day is None else day.isoformat() for name, day in days.items()}
+        return cast(Usage, object_of(self._get("/v1/usage", asked), "total", "days"))
 
     def health(self) -> Health:
         """Whether the service is ready; needs no key."""

@@ -12,6 +12,7 @@ from secateur.downloads import OnBytes
 from secateur.resources import (
     Artifact,
     Attempt,
+    Comparison,
     Event,
     Job,
     JobStatus,
@@ -183,6 +184,14 @@ class JobCalls(Calls):
         """How many weights of each pruned matrix a job kept."""
         response = self._get(_job_path(job_id, "masks"))
         return cast(list[Layer], list_of(response))
+
+    def compare(self, job_ids: Sequence[str]) -> Comparison:
+        """Two to twenty jobs side by side: what differs between their specs, and what came of each."""
+        return cast(Comparison, object_of(self._get("/v1/compare", {"job": job_ids}), "differences", "jobs"))
+
+    def compare_csv(self, job_ids: Sequence[str]) -> str:
+        """The same as CSV, a row for each job."""
+        return self._get("/v1/compare", {"job": job_ids}, {"Accept": "text/csv"}).text
 
     def wait(
         self,

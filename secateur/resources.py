@@ -189,6 +189,66 @@ class Sweep(SweepSummary):
     table: list[Row]
 
 
+class Compared(TypedDict):
+    """What one of several jobs achieved."""
+
+    job: str
+    name: str | None
+    status: JobStatus
+    primary_metric: str | None
+    quality: float | None
+    relative: float | None
+    eval: dict[str, float]
+    dense_eval: dict[str, float]
+    density: dict[str, float]
+    bytes: dict[str, float]
+    runtime_s: float
+    url: str
+
+
+class Comparison(TypedDict):
+    """Jobs side by side; `differences` has a value for each of them, by field of the spec."""
+
+    differences: dict[str, list[object]]
+    jobs: list[Compared]
+
+
+class Used(TypedDict):
+    """What was used in some time."""
+
+    jobs: dict[Literal["submitted", "succeeded", "failed", "cancelled"], int]
+    trainer_s: float
+    gpu_s: float
+    steps: int
+
+
+class UsedOnDay(Used):
+    """What was used on one day."""
+
+    day: str
+
+
+class Stored(TypedDict):
+    """Bytes of the team's files."""
+
+    unique: int
+    referenced: dict[str, int]
+
+
+#: A team's use of the service; `from` and `to` are its first and last day.
+Usage = TypedDict(
+    "Usage",
+    {
+        "from": str,
+        "to": str,
+        "total": Used,
+        "days": list[UsedOnDay],
+        "jobs_by_status": dict[JobStatus, int],
+        "stored": Stored,
+    },
+)
+
+
 class Split(TypedDict):
     """One split of a dataset."""
 

@@ -195,7 +195,9 @@ def test_a_bad_row_is_told_with_file_and_line(service: Up, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
-@pytest.mark.parametrize("words", [["methods"], ["datasets", "list"], ["models", "list"], ["jobs"], ["sweeps", "list"]])
+@pytest.mark.parametrize(
+    "words", [["methods"], ["datasets", "list"], ["models", "list"], ["jobs"], ["sweeps", "list"], ["usage"]]
+)
 def test_every_listing_has_a_face_for_people_and_one_for_programs(
     service: Up, job: Job, words: list[str], as_json: list[str]
 ) -> None:
