@@ -26,6 +26,10 @@ class MethodView(BaseModel):
     schedule_shapes: list[str] = Field(
         description="Values of `pruning.schedule.shape` that go with it, its default first (untrained: `one_shot`)."
     )
+    default_schedule_shape: str | None = Field(
+        description="`pruning.schedule.shape` where a spec that trains names none; null where its rounds are its own."
+    )
+    default_epochs: float = Field(description="`training.epochs` where the spec names none.")
     works_untrained: bool = Field(description="Whether it can prune with `training.epochs` 0.")
     parameters: dict[str, object] = Field(description="JSON Schema of each of `pruning.params`.")
 

@@ -176,6 +176,8 @@ def describe_methods() -> list[dict[str, object]]:
             "scopes": list(method.scopes),
             "granularities": list(method.granularities),
             "schedule_shapes": list(method.shapes),
+            "default_schedule_shape": method.shapes[0] if method.follows_schedule else None,
+            "default_epochs": method.epochs,
             "works_untrained": method.works_untrained,
             "parameters": method.Parameters.model_json_schema().get("properties", {}),
         }

@@ -78,6 +78,14 @@ class Client(JobCalls, SweepCalls, KeyCalls):
         for entry in self._pages("/v1/models", {"limit": PAGE_SIZE}):
             yield cast(Model, entry)
 
+    def dataset(self, dataset_id: str) -> Dataset:
+        """One dataset: columns, splits, labels and the first rows."""
+        return cast(Dataset, object_of(self._get(path_to("datasets", dataset_id)), "id", "columns"))
+
+    def model(self, model_id: str) -> Model:
+        """One model: type, sizes, files, and what of it can be pruned."""
+        return cast(Model, object_of(self._get(path_to("models", model_id)), "id", "files"))
+
     def delete_dataset(self, dataset_id: str) -> None:
         """Delete a dataset.
 

@@ -20,6 +20,7 @@ from secateur.resources import (
     Log,
     Series,
     Sort,
+    Validation,
 )
 from secateur.transport import Again, Params
 
@@ -43,6 +44,15 @@ class JobCalls(Calls):
             "POST", "/v1/jobs", again=Again.ALWAYS, json=dict(spec), headers={"Idempotency-Key": key}
         )
         return cast(Job, object_of(response, "id", "status"))
+
+    def validate(self, spec: Mapping[str, object]) -> Validation:
+        """Check a spec as `submit` does, and make no job: what it would become, and what it would take.
+
+        Raises:
+            Invalid: The spec cannot be run; `errors` names each field at fault.
+        """
+        response = self._service.send("POST", "/v1/jobs:validate", again=Again.ALWAYS, json=dict(spec))
+        return cast(Validation, object_of(response, "spec", "schedule"))
 
     def job(self, job_id: str) -> Job:
         """One job as it is now."""
@@ -184,6 +194,20 @@ class JobCalls(Calls):
         """How many weights of each pruned matrix a job kept."""
         response = self._get(_job_path(job_id, "masks"))
         return cast(list[Layer], list_of(response))
+
+    def mask_picture(self, job_id: str, layer: str, side: int | None = None) -> list[list[float]]:
+        """One layer's mask seen from afar: the kept share of each cell, rows of the matrix from top to bottom.
+
+        Args:
+            job_id: Which job.
+            layer: A `name` of `masks`.
+            side: Most cells along a side; 64 unless told.
+
+        Raises:
+            Invalid: The job has no such layer, or no masks yet.
+        """
+        response = self._get(_job_path(job_id, "masks"), {"layer": layer, "side": side})
+        return cast(dict[str, list[list[float]]], object_of(response, "picture")["picture"])["density"]
 
     def compare(self, job_ids: Sequence[str]) -> Comparison:
         """Two to twenty jobs side by side: what differs between their specs, and what came of each."""

@@ -249,6 +249,16 @@ Usage = TypedDict(
 )
 
 
+class Validation(TypedDict):
+    """A job that would be accepted: its resolved spec, and what it would take."""
+
+    spec: dict[str, object]
+    total_steps: int
+    schedule: dict[str, object]
+    memory: dict[str, int]
+    warnings: list[str]
+
+
 class Split(TypedDict):
     """One split of a dataset."""
 
@@ -322,7 +332,14 @@ class Method(TypedDict):
     name: str
     summary: str
     source: str
+    order: int
     learns_scores: bool
+    scopes: list[str]
+    granularities: list[object]
+    schedule_shapes: list[str]
+    default_schedule_shape: str | None
+    default_epochs: float
+    works_untrained: bool
     parameters: dict[str, dict[str, object]]
 
 

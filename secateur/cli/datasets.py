@@ -1,5 +1,6 @@
-"""`secateur datasets upload` and `list`."""
+"""`secateur datasets upload`, `list`, `show` and `delete`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from secateur.cli.connection import connect
-from secateur.cli.output import AsJson, age_text, print_deleted, print_json, results, say, table
+from secateur.cli.output import AsJson, age_text, bytes_text, print_deleted, print_json, results, say, table
 from secateur.cli.transfer import transferring
 
 app = typer.Typer(help="Upload and list datasets.", no_args_is_help=True)
@@ -53,6 +54,30 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
         splits = ", ".join(f"{split['name']} {split['rows']:,}" for split in dataset["splits"])
         listing.add_row(dataset["id"], age_text(dataset["created_at"]), escape(splits), escape(dataset["name"]))
     results.print(listing)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    dataset_id: Annotated[str, typer.Argument(metavar="ID", help="The dataset's id.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show a dataset's splits, columns, labels and first rows."""
+    with connect(context) as client:
+        dataset = client.dataset(dataset_id)
+    if as_json:
+        print_json(dataset)
+        return
+    splits = ", ".join(f"{split['name']} {split['rows']:,} rows" for split in dataset["splits"])
+    results.print(escape(f"{dataset['name']}: {splits}, {bytes_text(dataset['size'])}"), soft_wrap=True)
+    listing = table("column", "type", "distinct", "nulls", "labels", right=("distinct", "nulls"))
+    for column in dataset["columns"]:
+        labels = ", ".join(f"{label['value']} {label['rows']:,}" for label in dataset["labels"].get(column["name"], ()))
+        distinct, nulls = (max(counts.values(), default=0) for counts in (column["distinct"], column["nulls"]))
+        listing.add_row(escape(column["name"]), column["type"], f"{distinct:,}", f"{nulls:,}", escape(labels))
+    results.print(listing)
+    for row in dataset["preview"]:
+        results.print(json.dumps(row, ensure_ascii=False), markup=False, style="dim", overflow="ellipsis", no_wrap=True)
 
 
 @app.command("delete")

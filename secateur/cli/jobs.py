@@ -1,4 +1,4 @@
-"""`secateur submit`, `watch`, `jobs`, `status`, `download`."""
+"""`secateur submit`, `validate`, `watch`, `jobs`, `status`, `download`."""
 
 import itertools
 from pathlib import Path
@@ -22,6 +22,7 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, job_….
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(submit)
+    app.command()(validate)
     app.command("watch")(watch_job)
     app.command("jobs")(list_jobs)
     app.command()(status)
@@ -54,6 +55,22 @@ def submit(
         else:
             results.print(job["id"], soft_wrap=True)
             say(f"Submitted. Follow it with: secateur watch {job['id']}")
+
+
+def validate(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="The spec as JSON; - reads it from stdin.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a spec as submit does, and make no job: its steps, its schedule and the memory it needs."""
+    with connect(context) as client:
+        found = client.validate(read_spec(file))
+    if as_json:
+        print_json(found)
+        return
+    for warning in found["warnings"]:
+        say(f"[yellow]{escape(warning)}[/]")
+    report.print_validation(found)
 
 
 def watch_job(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:

@@ -19,11 +19,18 @@ def methods(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    listing = table("method", "parameters", "what it does")
+    listing = table("method", "epochs", "schedule", "parameters", "what it does", right=("epochs",))
     for method in found:
         parameters = "\n".join(
             f"{name} = {entry['default']}" if "default" in entry else name
             for name, entry in method["parameters"].items()
         )
-        listing.add_row(escape(method["name"]), escape(parameters), escape(method["summary"]))
+        shape = method["default_schedule_shape"] or "–"
+        listing.add_row(
+            escape(method["name"]),
+            f"{method['default_epochs']:g}",
+            shape,
+            escape(parameters),
+            escape(method["summary"]),
+        )
     results.print(listing)

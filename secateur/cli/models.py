@@ -1,4 +1,4 @@
-"""`secateur models upload` and `list`."""
+"""`secateur models upload`, `list`, `show` and `delete`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,6 +60,32 @@ def list_models(context: typer.Context, as_json: AsJson = False) -> None:
             age_text(model["created_at"]),
             escape(model["name"]),
         )
+    results.print(listing)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    model_id: Annotated[str, typer.Argument(metavar="ID", help="The model's id.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Show a model's sizes, files, and what of it can be pruned."""
+    with connect(context) as client:
+        model = client.model(model_id)
+    if as_json:
+        print_json(model)
+        return
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("model", escape(f"{model['name']}, {model['model_type']}"))
+    facts.add_row("parameters", f"{model['parameters']:,}, of which {model['prunable_parameters']:,} can be pruned")
+    facts.add_row("max length", f"{model['max_length']} tokens" if model["max_length"] else "–")
+    for file in model["files"]:
+        facts.add_row(escape(file["path"]), bytes_text(file["size"]))
+    results.print(facts)
+    listing = table("shape", "prunable matrix")
+    for name, shape in model["prunable_matrices"].items():
+        listing.add_row(" × ".join(map(str, shape)), escape(name))
     results.print(listing)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from secateur.cli.output import age_text, bytes_text, percent_text, results, seconds_text, status_text, table, time_text
-from secateur.resources import Artifact, Job, Result
+from secateur.resources import Artifact, Job, Result, Validation
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
@@ -59,6 +59,22 @@ def print_job(job: Job) -> None:
         results.print(f"[red]{escape(job['error']['code'])}[/]: {escape(job['error']['detail'])}", soft_wrap=True)
         if log_tail := job["error"]["log_tail"]:
             results.print(escape(log_tail.rstrip()), style="dim", soft_wrap=True)
+
+
+def print_validation(found: Validation) -> None:
+    """What a spec would become."""
+    facts = table("", "")
+    facts.show_header = False
+    schedule, memory = found["schedule"], found["memory"]
+    facts.add_row("steps", f"{found['total_steps']}, those of the dense baseline among them")
+    facts.add_row(
+        "schedule",
+        f"warm-up {schedule['warmup_steps']}, cool-down {schedule['cooldown_steps']}, of {schedule['total_steps']}",
+    )
+    facts.add_row(
+        "memory", f"{bytes_text(memory['training'])} and activations; the model {bytes_text(memory['model'])}"
+    )
+    results.print(facts)
 
 
 def print_files(artifacts: Sequence[Artifact], paths: Sequence[Path]) -> None:

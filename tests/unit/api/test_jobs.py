@@ -109,3 +109,5 @@ def test_methods_are_listed_with_their_parameters(api: Api) -> None:
     assert methods["movement"]["parameters"]["score_init"]["default"] == "magnitude"
     assert (methods["magnitude"]["order"], methods["magnitude"]["works_untrained"]) == (0, True)
     assert methods["head"]["granularities"] == ["head"]
+    defaults = {name: (method["default_epochs"], method["default_schedule_shape"]) for name, method in methods.items()}
+    assert (defaults["movement"], defaults["wanda"], defaults["rewind"]) == ((6, "cubic"), (0, "one_shot"), (6, None))
