@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 
 from store.documents import JsonObject, JsonValue
 from store.engine import ReadSession, WriteSession
 from store.errors import NotFound, SweepRefused
 from store.ids import new_id
+from store.isolation import ACROSS_TEAMS
 from store.jobs import get_job
 from store.pages import Page, page_of
 from store.requests import request_cancel
@@ -94,7 +96,7 @@ def jobs_of_sweep(session: ReadSession, team_id: str, sweep_id: str) -> Sequence
         NotFound: The team has no such sweep.
     """
     get_sweep(session, team_id, sweep_id)
-    rows = select(Job).where(Job.sweep_id == sweep_id).order_by(Job.sweep_position, Job.id)
+    rows = _of(sweep_id, select(Job)).order_by(Job.sweep_position, Job.id)
     found = session.scalars(rows.execution_options(populate_existing=True))
     return list({job.sweep_position: job for job in found}.values())
 
@@ -107,6 +109,7 @@ def statuses_of_sweeps(
     # Which of them are the team's is told by the few sweeps: SQLite would look for the team's jobs among all it has.
     theirs = select(Sweep.id).where(Sweep.team_id == team_id, Sweep.id.in_(sweep_ids))
     rows = select(*columns).where(Job.sweep_id.in_(theirs)).order_by(Job.sweep_id, Job.sweep_position, Job.id)
+    rows = rows.execution_options(**ACROSS_TEAMS)
     latest = {(row.sweep_id, row.sweep_position): row.status for row in session.execute(rows)}
     return {id_: [status for (of, _), status in latest.items() if of == id_] for id_ in sweep_ids}
 
@@ -138,7 +141,7 @@ def jobs_to_delete(session: ReadSession, team_id: str, sweep_id: str) -> Sequenc
         raise SweepRefused(
             sweep_id, "be deleted", f"{len(unfinished)} of its jobs have not ended; cancel it, and wait for its end"
         )
-    return session.scalars(select(Job.id).where(Job.sweep_id == sweep_id).order_by(Job.id)).all()
+    return session.scalars(_of(sweep_id, select(Job.id)).order_by(Job.id)).all()
 
 
 def delete_sweep(session: WriteSession, team_id: str, sweep_id: str) -> None:
@@ -156,5 +159,9 @@ def delete_sweep(session: WriteSession, team_id: str, sweep_id: str) -> None:
 
 def _unfinished(session: ReadSession, team_id: str, sweep_id: str) -> Sequence[str]:
     get_sweep(session, team_id, sweep_id)
-    unfinished = (Job.sweep_id == sweep_id, Job.status.not_in(TERMINAL))
-    return session.scalars(select(Job.id).where(*unfinished).order_by(Job.id)).all()
+    return session.scalars(_of(sweep_id, select(Job.id)).where(Job.status.not_in(TERMINAL)).order_by(Job.id)).all()
+
+
+def _of(sweep_id: str, jobs: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Those of a sweep, which has been asked for with its team."""
+    return jobs.where(Job.sweep_id == sweep_id).execution_options(**ACROSS_TEAMS)

@@ -75,7 +75,7 @@ async def get_one(
     if wait > 0 and is_known(request, known, if_absent=True):
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
-                while service.etag(sweep, jobs, form) == known and await _next_change(here, jobs):
+                while service.etag(sweep, jobs, form) == known and await _next_change(here, caller.key_id, jobs):
                     sweep, jobs = await run_in_threadpool(service.look, here, caller, sweep_id)
     headers = {"ETag": service.etag(sweep, jobs, form), "Cache-Control": "no-cache", "Vary": "Accept"}
     if is_known(request, headers["ETag"]):
@@ -100,17 +100,19 @@ def delete(here: Here, caller: Submitter, sweep_id: SweepId) -> None:
     service.delete(here, caller, sweep_id)
 
 
-async def _next_change(here: Services, jobs: Sequence[Job]) -> bool:
+async def _next_change(here: Services, key_id: str, jobs: Sequence[Job]) -> bool:
     """Wait until one of the jobs that have not ended changes in any way; False if there is none."""
     waits = [
-        asyncio.ensure_future(here.watch.next(job.id, job.version, job.event_seq, MAX_WAIT_S))
+        asyncio.ensure_future(here.watch.next(job.id, job.version, job.event_seq, MAX_WAIT_S, key_id=key_id))
         for job in jobs
         if job.status not in TERMINAL
     ]
     if not waits:
         return False
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in ended:
+            each.result()  # raises where the key has ended
     finally:
         for each in waits:
             each.cancel()

@@ -27,14 +27,33 @@ def a_model(api: Api) -> str:
     return api.upload_model_copy().removeprefix("upload://")
 
 
-def a_job(api: Api) -> str:
-    """A job that has succeeded, with everything that one leaves behind."""
+def a_spec(api: Api) -> dict[str, object]:
+    """Of a job that goes before every other one."""
     spec = {"model": f"upload://{a_model(api)}", "dataset": f"upload://{a_dataset(api)}", "method": "movement"}
-    answer = api.submit({**spec, "target_sparsity": 0.9, "priority": 1000})
-    assert answer.status_code == 202, answer.text
+    return {**spec, "target_sparsity": 0.9, "priority": 1000}
+
+
+def finished(api: Api) -> str:
+    """The job whose turn it is succeeds, and leaves behind everything that one does."""
     path = finish(api.database, {"model/config.json": b"{}"}, {"encoder": np.eye(4, dtype=np.bool_)})
-    assert path == answer.headers["location"]
     return path.rpartition("/")[2]
+
+
+def a_job(api: Api) -> str:
+    answer = api.submit(a_spec(api))
+    assert answer.status_code == 202, answer.text
+    job_id = finished(api)
+    assert answer.headers["location"].endswith(job_id)
+    return job_id
+
+
+def a_sweep(api: Api) -> str:
+    """A sweep whose one job has succeeded."""
+    sweep = {"base": a_spec(api), "grid": {"training.seed": [1]}}
+    answer = api.call("POST", "/v1/sweeps", json=sweep)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["runs"][0]["job"] == finished(api)
+    return str(answer.json()["id"])
 
 
 def a_key(api: Api) -> str:
@@ -44,6 +63,7 @@ def a_key(api: Api) -> str:
 #: How to make what each parameter of a path names; a new one needs a line here.
 THINGS: dict[str, Thing] = {
     "job_id": a_job,
+    "sweep_id": a_sweep,
     "dataset_id": a_dataset,
     "model_id": a_model,
     "key_id": a_key,
@@ -97,7 +117,7 @@ def test_what_is_another_teams_is_not_there(
     url = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: mine[found[1]], path)
     refused = stranger.call(method, url)
     assert refused.status_code == 404, refused.text
-    unknown = re.sub(r"(job|ds|mdl|key)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
+    unknown = re.sub(r"(job|swp|ds|mdl|key)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
     nowhere = stranger.call(method, unknown)
     assert said(nowhere, unknown) == said(refused, url), "nothing tells what is another's from what is not there"
     own = owner.call(method, url)
@@ -107,7 +127,7 @@ def test_what_is_another_teams_is_not_there(
 def said(answer: Any, url: str) -> tuple[int, str]:
     """An answer's status and words, without the id that was asked for."""
     detail = answer.json()["detail"] if answer.text else ""
-    return answer.status_code, re.sub(r"(job|ds|mdl|key)_\w+", "ID", detail)
+    return answer.status_code, re.sub(r"(job|swp|ds|mdl|key)_\w+", "ID", detail)
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/models", "/v1/keys"])
