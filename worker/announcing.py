@@ -1,5 +1,6 @@
 """Lets the API know what workers offer: a submit is told at once when it asks for more than any of them has."""
 
+import signal
 import threading
 import time
 
@@ -21,6 +22,7 @@ def announce_always(settings: Settings) -> None:
 
 
 def _announce_always(settings: Settings) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # a stop must wake the thread that works
     while True:
         time.sleep(_EVERY_S if _announced(settings) else _AGAIN_S)
 
