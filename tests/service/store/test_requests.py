@@ -174,8 +174,9 @@ def test_a_retry_asks_for_all_that_the_job_asked_for(
         "target_sparsity": 0.25,
         "spec": {"seed": 7},
     }
-    inputs = {"dataset_id", "model_id"}  # of stored rows; the end-to-end tests retry with both
-    assert set(wanted) | inputs == {field.name for field in fields(NewJob)}
+    # Ids of stored rows; the end-to-end tests retry with both inputs, those of sweeps within one.
+    others = {"dataset_id", "model_id", "sweep_id", "sweep_position"}
+    assert set(wanted) | others == {field.name for field in fields(NewJob)}
     job_id = submit(**wanted)
     ask("cancel", job_id)
     again = look(ask("retry", job_id).id)
