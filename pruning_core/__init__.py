@@ -1,13 +1,14 @@
 """Movement pruning and its relatives, as a library: `from pruning_core import prune, PruningSpec`.
 
-Names are loaded on first use: `pruning_core.spec` alone must not import torch (the HTTP service depends on it).
+Names are loaded on first use: `pruning_core.spec` alone must not import torch (the HTTP service depends on it), and
+`pruning_core.packed` must unpack where neither torch nor pydantic is installed.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pruning_core.spec import PruningSpec
-
 if TYPE_CHECKING:
+    from pruning_core.packed import PackedError, load_packed, save_packed, unpack
     from pruning_core.run import (
         CheckpointError,
         Checkpointing,
@@ -19,24 +20,30 @@ if TYPE_CHECKING:
         PruningResult,
         prune,
     )
+    from pruning_core.spec import PruningSpec
 
 __all__ = [
     "CheckpointError",
     "Checkpointing",
     "ModelError",
     "NoSuchDevices",
+    "PackedError",
     "PeerLost",
     "PeerOutOfMemory",
     "Progress",
     "PruningResult",
     "PruningSpec",
+    "load_packed",
     "prune",
+    "save_packed",
+    "unpack",
 ]
+
+#: Where names come from; all others from `pruning_core.run`.
+_ROOMS = {"PruningSpec": "spec"} | dict.fromkeys(("PackedError", "load_packed", "save_packed", "unpack"), "packed")
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from pruning_core import run
-
-        return getattr(run, name)
+        return getattr(import_module(f"pruning_core.{_ROOMS.get(name, 'run')}"), name)
     raise AttributeError(f"module 'pruning_core' has no attribute {name!r}")

@@ -12,6 +12,7 @@ SecateurError
 │   └── ServiceUnavailable   429, 503: not now; the client already tried again
 ├── LocalFileError           a file of yours cannot be read or written
 ├── BrokenDownload           an artifact arrived incomplete, altered or with an unsafe name
+├── CannotUnpack             a packed model is damaged, or what unpacks it is not installed
 ├── WaitTimeout              the job did not end in the time given
 └── EmbeddedError            `secateur up` cannot start or cannot go on
     ├── MissingExtras        packages of the service are not installed
@@ -127,6 +128,10 @@ class LocalFileError(SecateurError):
 
 class BrokenDownload(SecateurError):
     """An artifact arrived incomplete, altered or with an unsafe name; nothing of it was kept."""
+
+
+class CannotUnpack(SecateurError):
+    """A packed model could not be unpacked; nothing was left behind."""
 
 
 class WaitTimeout(SecateurError):

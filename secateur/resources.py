@@ -42,6 +42,7 @@ class Result(TypedDict, total=False):
     primary_metric: str
     eval: dict[str, float]
     dense_eval: dict[str, float] | None
+    packed_eval: dict[str, float]
     density: Densities
     bytes: dict[str, int | None]
     notes: list[str]

@@ -17,6 +17,7 @@ from tests.deploy.containers import ROOT
 HEAVY = {"torch", "transformers", "accelerate", "torchmetrics"}
 ENTRANCES = {
     "": ["secateur", "secateur.cli"],
+    "packed": ["pruning_core.packed.packing", "pruning_core.packed.unpacking"],
     "api": ["api.app", "store.migrate", "store.first_key", "store.make_key", "store.team_limits", "worker.reconciler"],
 }
 OUR_PACKAGES = {"secateur", "api", "worker", "store", "pruning_core", "migrations"}
@@ -96,7 +97,7 @@ def test_the_base_install_is_small() -> None:
     assert {"fastapi", "celery", "sqlalchemy", "numpy", "pyarrow", *HEAVY} & ours == set()
 
 
-@pytest.mark.parametrize("extra", ["", "api", "worker"])
+@pytest.mark.parametrize("extra", ["", "packed", "api", "worker"])
 def test_an_extra_brings_whatever_its_code_imports(extra: str) -> None:
     brought = closure("secateur", frozenset({extra} if extra else ()))
     owners = packages_distributions()

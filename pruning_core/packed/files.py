@@ -1,0 +1,42 @@
+"""Which files of a model directory a packed model holds: weights, configuration, tokenizer; nothing that runs."""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from pruning_core.packed.frames import PackedError
+
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SUFFIXES = frozenset({".json", ".txt", ".safetensors", ".model", ".jinja", ".vocab", ".md"})
+LONGEST_NAME = 200
+MOST_FILES = 1000
+WEIGHTS = ".safetensors"
+
+
+def why_refused(name: str) -> str | None:
+    """Why a file cannot be part of a packed model; None if it can.
+
+    Args:
+        name: below the model's directory, parts divided by slashes.
+    """
+    if len(name) > LONGEST_NAME or not all(_PART.fullmatch(part) for part in name.split("/")):
+        return f"a file's name must be made of A-Z, a-z, 0-9, '_', '-' and '.', and {name[:100]!r} is not"
+    if PurePosixPath(name).suffix not in _SUFFIXES:
+        return f"{name[:100]!r} is none of {', '.join(sorted(_SUFFIXES))}"
+    return None
+
+
+def files_of(directory: Path) -> list[str]:
+    """The names of a model directory's files, sorted.
+
+    Raises:
+        PackedError: there is no config.json, or a file that cannot be part.
+    """
+    names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+    if "config.json" not in names:
+        raise PackedError(
+            f"{directory} is no model directory: it has no config.json. Name one that save_pretrained made."
+        )
+    for name in names:
+        if reason := why_refused(name):
+            raise PackedError(f"{directory} cannot be packed: {reason}. Leave it out.")
+    return names
