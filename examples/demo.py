@@ -97,14 +97,13 @@ def summarise(job: Job, seconds: float) -> int:
     dense = result["dense_eval"]
     assert dense is not None
     share = result["eval"]["accuracy"] / dense["accuracy"]
-    packed = sum(path.stat().st_size for path in OUTPUT.rglob("*.safetensors"))
     table = Table("", "dense", "pruned", title=f"movement pruning, {int(seconds)} s in all")
     table.add_row("accuracy", f"{dense['accuracy']:.3f}", f"{result['eval']['accuracy']:.3f} ({share:.1%} of dense)")
     for name, density in result["density"].items():
         table.add_row(f"density, {name}", "100 %", f"{float(str(density)):.1%}")
     sizes = result["bytes"]
     table.add_row("model directory", "", f"{(sizes['dense'] or 0) / 1e6:.1f} MB (zeros stored densely)")
-    table.add_row("masks", "", f"{(sizes['masks'] or 0) / 1e6:.1f} MB, of {packed / 1e6:.1f} MB of tensors")
+    table.add_row("model.packed", "", f"{(sizes['packed'] or 0) / 1e6:.1f} MB, the same model exactly")
     console.print(table)
     if share < REQUIRED_SHARE:
         console.print(f"[red]The pruned model keeps less than {REQUIRED_SHARE:.0%} of the dense accuracy.[/]")

@@ -15,7 +15,7 @@ from pruning_core.ranks import OneRank
 from pruning_core.spec import PruningSpec
 
 REPORT_VERSION = 1
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow")
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "constriction", "zstandard")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def build_report(
     table: list[Layer],
     evaluation: dict[str, float],
     dense_evaluation: dict[str, float] | None,
+    packed_evaluation: dict[str, float],
     useless: str | None,
     data: dict[str, object],
     sizes: dict[str, int],
@@ -101,6 +102,7 @@ def build_report(
         table: the per-layer table.
         evaluation: figures of the pruned model.
         dense_evaluation: figures of the dense one.
+        packed_evaluation: figures of what `model.packed` unpacks to.
         useless: what to tell of a pruned model that is no better than guessing.
         data: rows, labels, steps.
         sizes: bytes of the deliverables.
@@ -115,11 +117,12 @@ def build_report(
         "density": asdict(density),
         "eval": evaluation,
         "dense_eval": dense_evaluation,
+        "packed_eval": packed_evaluation,
         "data": data,
         "layers": [asdict(row) for row in table],
         "bytes": sizes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": _notes(useless),
+        "notes": _notes(useless) + _rounding(spec, primary_metric, evaluation, packed_evaluation),
         "spec": spec.model_dump(mode="json"),
         "lineage": provenance,
     }
@@ -128,12 +131,24 @@ def build_report(
 def _notes(useless: str | None) -> list[str]:
     """What a reader of the figures should know."""
     notes = [
-        "The model directory stores its zeros: it is as large as the dense one until it is compressed (zstd or gzip).",
+        "The model directory stores its zeros: it is as large as the dense one. model.packed does not.",
         "Unstructured zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number.",
     ]
     if useless is not None:
         notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")
     return notes
+
+
+def _rounding(spec: PruningSpec, metric: str, exact: dict[str, float], rounded: dict[str, float]) -> list[str]:
+    """What the rounding of `model.packed` changes, where it rounds."""
+    if spec.export.exact:
+        return []
+    kept, others = spec.export.packed, spec.export.packed_unpruned or spec.export.packed
+    change = rounded[metric] - exact[metric]
+    return [
+        f"model.packed rounds: what is left of pruned matrices is kept as {kept}, other matrices as {others}. "
+        f"Its {metric} is {rounded[metric]:.4g}, {change:+.4f} from the model's in the directory."
+    ]
 
 
 def sha256_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
+from pruning_core.packed import load_packed, save_packed
 from pruning_core.peers import NoSuchDevices, Order, PeerLost, PeerOutOfMemory, gathered
 from pruning_core.positions import within_positions
 from pruning_core.precision import uses_bf16
@@ -49,6 +50,7 @@ class PruningResult:
     Attributes:
         evaluation: quality of the exported model on the evaluation rows, fp32.
         dense_evaluation: quality of the dense model of the same spec, or None without a baseline.
+        packed_evaluation: quality of the model that `model.packed` unpacks to.
         density: the three densities.
         layers: the per-layer table.
         report: the content of `report.json`.
@@ -56,6 +58,7 @@ class PruningResult:
 
     evaluation: dict[str, float]
     dense_evaluation: dict[str, float] | None
+    packed_evaluation: dict[str, float]
     density: Densities
     layers: list[Layer]
     report: dict[str, object]
@@ -81,7 +84,7 @@ def prune(
         model: a local Hugging Face model directory with config, tokenizer and safetensors.
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
-        output: directory, created; receives `model/`, `masks.safetensors` and `report.json`.
+        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors` and `report.json`.
         evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, each class in proportion.
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
@@ -121,7 +124,18 @@ def prune(
     output_dir.mkdir(parents=True, exist_ok=True)
     reloaded = export_model(network, run.tokenizer, pruner.weights, output_dir / "model")
     export_masks(pruner.weights, output_dir / "masks.safetensors")
+    save_packed(
+        output_dir / "model",
+        output_dir / "model.packed",
+        precision=run.spec.export.packed,
+        unpruned=run.spec.export.packed_unpruned,
+    )
     result_evaluation = evaluate(reloaded, run.tokenizer, run.task, run.evaluation)
+    packed_evaluation = result_evaluation
+    if not run.spec.export.exact:
+        unpacked = load_packed(output_dir / "model.packed")
+        unpacked.to(run.device)  # type: ignore[arg-type]  # transformers' wrapper hides nn.Module's signature
+        packed_evaluation = evaluate(unpacked, run.tokenizer, run.task, run.evaluation)
     density, table = densities(network, pruner.weights), layers(pruner.weights)
     report = build_report(
         spec=run.spec,
@@ -130,6 +144,7 @@ def prune(
         table=table,
         evaluation=result_evaluation,
         dense_evaluation=run.position.dense_evaluation,
+        packed_evaluation=packed_evaluation,
         useless=run.task.useless(result_evaluation[run.task.primary_metric], run.evaluation),
         data={
             "train_rows": run.rows[0],
@@ -146,7 +161,7 @@ def prune(
         provenance=lineage(order.model, spec, ranks, run.bf16) | (lineage_extra or {}),
     )
     (output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return PruningResult(result_evaluation, run.position.dense_evaluation, density, table, report)
+    return PruningResult(result_evaluation, run.position.dense_evaluation, packed_evaluation, density, table, report)
 
 
 class Run:
@@ -308,7 +323,7 @@ class Run:
 
     def _fingerprint(self, tables: Sequence[pa.Table]) -> str:
         """Of all that the result depends on: spec, weights, rows, labels, versions, device."""
-        digest = hashlib.sha256(self.spec.model_dump_json().encode())
+        digest = hashlib.sha256(self.spec.model_dump_json(exclude={"export"}).encode())
         for path in sorted(self.model_dir.glob("*.safetensors")):
             digest.update(sha256_of(path).encode())
         for table in tables:
@@ -324,4 +339,5 @@ class Run:
 def _sizes(output_dir: Path) -> dict[str, int]:
     """Bytes of the deliverables."""
     dense = sum(path.stat().st_size for path in (output_dir / "model").iterdir())
-    return {"dense": dense, "masks": (output_dir / "masks.safetensors").stat().st_size}
+    files = {"masks": "masks.safetensors", "packed": "model.packed"}
+    return {"dense": dense} | {kind: (output_dir / name).stat().st_size for kind, name in files.items()}

@@ -7,6 +7,7 @@ from pydantic import Field, WithJsonSchema, field_validator, model_validator
 from pruning_core.architectures import compile_pattern
 from pruning_core.columns import Part
 from pruning_core.granularity import Granularity
+from pruning_core.packed.precision import Precision as PackedPrecision
 from pruning_core.schedule import Shape
 
 #: No machine has more.
@@ -173,3 +174,22 @@ class Distillation(Part):
         description="Weight of a loss on hidden states, for a teacher of the same shape; costs a forward pass of the "
         "teacher in each step.",
     )
+
+
+class Export(Part):
+    """What is made of the pruned model besides its directory."""
+
+    packed: PackedPrecision = Field(
+        default="fp32",
+        description="How `model.packed` keeps what pruning left of the matrices: `fp32` exactly, `fp16` or `int8` "
+        "rounded; rounded ones are judged again.",
+    )
+    packed_unpruned: PackedPrecision | None = Field(
+        default=None,
+        description="The same for matrices that are not pruned, such as embeddings. Default: as `packed`.",
+    )
+
+    @property
+    def exact(self) -> bool:
+        """Whether what is packed loses nothing."""
+        return self.packed == "fp32" and self.packed_unpruned in ("fp32", None)

@@ -11,7 +11,7 @@ from pruning_core.defaults import default_cooldown, default_dense_learning_rate,
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
-from pruning_core.settings import Distillation, Pruning, ScheduleSpec, Scope, Training
+from pruning_core.settings import Distillation, Export, Pruning, ScheduleSpec, Scope, Training
 
 __all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
@@ -30,6 +30,7 @@ class PruningSpec(Part):
     pruning: Pruning = Field(default=Pruning(), description="What is pruned and how.")
     distillation: Distillation | None = Field(default=None, description="Also learn from a teacher; left out: no.")
     training: Training = Field(default=Training(), description="How the model is fine-tuned meanwhile.")
+    export: Export = Field(default=Export(), description="What is made of the pruned model.")
 
     @field_validator("method")
     @classmethod

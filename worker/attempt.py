@@ -114,7 +114,9 @@ def carry_out(assignment: Path) -> TrainerExit:
 
 def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings: Settings, pulse: Pulse) -> None:
     fence = claim.fence
-    spec = PruningSpec.model_validate({name: claim.spec[name] for name in PruningSpec.model_fields})
+    spec = PruningSpec.model_validate(
+        {name: claim.spec[name] for name in PruningSpec.model_fields if name in claim.spec}
+    )
     log.info("Attempt %d at %s.", fence.attempt, fence.job_id)
     inputs = fetch_inputs(database, claim, scratch)
     reporter = Reporter(database, fence, pulse)

@@ -51,9 +51,10 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
                 "primary_metric": str(result.report["primary_metric"]),
                 "eval": dict(result.evaluation),
                 "dense_eval": None if result.dense_evaluation is None else dict(result.dense_evaluation),
+                "packed_eval": dict(result.packed_evaluation),
                 "density": asdict(result.density),
                 "notes": cast(JsonValue, result.report["notes"]),
-                "bytes": {"dense": sizes["dense"], "masks": sizes["masks"], "packed": None},
+                "bytes": {kind: sizes[kind] for kind in ("dense", "masks", "packed")},
             },
             artifacts=artifacts,
             layers=layers,
@@ -61,5 +62,5 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
 
 
 def _kind(name: str) -> str:
-    """What an artifact is: `model`, `masks` or `report`."""
-    return Path(name).parts[0].split(".")[0]
+    """What an artifact is: `model`, `packed`, `masks` or `report`."""
+    return "packed" if name == "model.packed" else Path(name).parts[0].split(".")[0]

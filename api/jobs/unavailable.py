@@ -17,7 +17,7 @@ class _Unbuilt:
     Attributes:
         path: where it is.
         remedy: what to do.
-        only: the values that are not available; None means every value.
+        only: the values that are not available; None means every value but false.
     """
 
     path: tuple[str, ...]
@@ -27,11 +27,13 @@ class _Unbuilt:
     def refuses(self, value: JsonValue) -> bool:
         if self.only is not None:
             return isinstance(value, str) and value in self.only
-        return value is not None
+        # A flag that is off says no more than leaving it out.
+        return value is not None and value is not False
 
 
 _UNBUILT = (
-    _Unbuilt(("export",)),
+    _Unbuilt(("export", "onnx")),
+    _Unbuilt(("export", "structured")),
     _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
     _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
 )

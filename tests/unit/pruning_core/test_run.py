@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from pruning_core import ModelError, Progress, PruningResult, PruningSpec, prune
+from pruning_core import ModelError, Progress, PruningResult, PruningSpec, load_packed, prune
 from pruning_core.schedule import ScheduleError
 from pruning_core.tasks.base import DataError
 from tests.tiny import reviews, save_tiny_model
@@ -98,6 +98,22 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
     assert {"train/loss", "dense/train/loss", "eval/accuracy", "dense/eval/accuracy", "density"} <= names
     densities = [progress.metrics["density"] for progress in seen if "density" in progress.metrics]
     assert densities == sorted(densities, reverse=True)
+
+
+def test_a_rounded_packed_model_is_judged_again_and_reported(model_dir: Path, tmp_path: Path) -> None:
+    result = run(model_dir, tmp_path, spec(export={"packed": "int8", "packed_unpruned": "fp16"}))
+    unpacked = load_packed(tmp_path / "model.packed")
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    kept = {name: parameter != 0 for name, parameter in stock.named_parameters() if "encoder" in name}
+    assert all(torch.equal(p != 0, kept[name]) for name, p in unpacked.named_parameters() if "query.weight" in name)
+    embeddings, rounded = (m.get_input_embeddings().get_parameter("weight") for m in (stock, unpacked))
+    assert torch.equal(rounded, embeddings.half().float())
+    assert result.packed_evaluation["loss"] == pytest.approx(result.evaluation["loss"], abs=0.01)
+    assert result.packed_evaluation["loss"] != result.evaluation["loss"]
+    assert result.report["packed_eval"] == result.packed_evaluation
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["bytes"]["packed"] == (tmp_path / "model.packed").stat().st_size
+    assert "kept as int8, other matrices as fp16. Its accuracy is" in report["notes"][-1]
 
 
 def test_a_model_that_only_guesses_is_called_useless(model_dir: Path, tmp_path: Path) -> None:

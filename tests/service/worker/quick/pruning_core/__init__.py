@@ -81,6 +81,7 @@ class PruningResult:
     report: dict[str, object]
     evaluation: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.5})
     dense_evaluation: None = None
+    packed_evaluation: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.5})
     density: Density = field(default_factory=Density)
     layers: list[object] = field(default_factory=list)
 
@@ -159,7 +160,7 @@ def prune(
     report: dict[str, object] = {
         "primary_metric": "accuracy",
         "notes": [],
-        "bytes": {"dense": 1, "masks": 1},
+        "bytes": {"dense": 1, "masks": 1, "packed": 1},
         "lineage": lineage_extra,
         "begun_at": done,
     }
