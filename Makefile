@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test chaos check fmt bench-selection bench-step bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -56,6 +56,9 @@ bench-selection: install ## Time the exact top-k over all scores against the lib
 
 bench-step: install ## Time a training step of each method against dense and the original's way (about 10 minutes)
 	@$(BIN)/python -m benchmarks.step
+
+bench-pack: install ## Size and speed of model.packed, against the entropy bound and against peers
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packing
 
 # DATA=DIR adds sentence pairs and questions, from DIR/snli and DIR/qamr.
 bench-quality: $(STAMP)-bench ## Quality against sparsity, all methods; goes on where it stopped (hours; DATA=DIR adds data)
