@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test chaos check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos fuzz check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -38,6 +38,15 @@ test: install ## Run the whole test suite
 # SEED=N repeats a run; FAULTS=N and DATABASE=sqlite|postgres make it smaller.
 chaos: install ## Kill, freeze and confuse everything 200 times while real jobs run; every job must end once, unchanged
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),200) --database $(or $(DATABASE),both) $(if $(SEED),--seed $(SEED))
+
+# SECONDS=N fuzzes for longer.
+fuzz: $(STAMP)-fuzz ## Unpack what a fuzzer makes of model.packed, for a minute
+	@mkdir -p .cache/fuzz
+	@$(BIN)/python -m tests.fuzz.packed -max_total_time=$(or $(SECONDS),60) -artifact_prefix=.cache/fuzz/
+
+$(STAMP)-fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[fuzz]'
+	@touch $@
 
 check: install ## Format, lint, types, import rules, docs: green before every commit
 	@$(BIN)/ruff format --check .

@@ -134,7 +134,8 @@ def _levels_of(lines: Counts) -> Counts:
     """How many levels denser than expected each line has been, [lines]."""
     found, expected = lines
     ratio = (found * _ONE + _DOUBT) / (expected + _DOUBT)
-    return np.searchsorted(_BETWEEN, ratio) - _MIDDLE
+    above: Counts = np.searchsorted(_BETWEEN, ratio) - _MIDDLE
+    return above
 
 
 def _cut(length: int) -> list[slice]:

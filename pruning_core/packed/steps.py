@@ -88,7 +88,8 @@ def quantized(table: Floats, steps: Steps, *, keep_from_zero: bool) -> Symbols:
     counted = np.rint(table / steps.of_rows()[:, None])
     if keep_from_zero:
         np.copyto(counted, np.sign(table), where=counted == 0.0)
-    return np.clip(counted, -LARGEST, LARGEST).astype(np.int8)
+    symbols: Symbols = np.clip(counted, -LARGEST, LARGEST).astype(np.int8)
+    return symbols
 
 
 def dequantized(symbols: Symbols, steps: Floats) -> Floats:

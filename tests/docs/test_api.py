@@ -17,8 +17,8 @@ PAGE = read(ROOT / "docs" / "api.md")
 FRAMEWORKS_OWN = {"HTTPValidationError", "ValidationError"}
 # Documented in docs/methods.md, which test_methods.py checks.
 PARTS_OF_THE_SPEC = (
-    "Block", "Distillation", "Export", "JobSpec", "Limits", "Pruning", "QuestionAnswering", "Regression", "ScheduleSpec",
-    "Splits", "TextClassification", "TokenClassification", "Training",
+    "Block", "Distillation", "Export", "JobSpec", "Limits", "Pruning", "QuestionAnswering", "Regression",
+    "ScheduleSpec", "Splits", "TextClassification", "TokenClassification", "Training",
 )  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
 
