@@ -214,7 +214,9 @@ def test_no_sweep_is_an_empty_list(service: Up) -> None:
 
 
 def test_usage_has_a_face_for_people_and_one_for_programs(service: Up, job: Job) -> None:
-    assert secateur(service.data_dir, "usage", "--json").json["total"]["jobs"]["submitted"] >= 1
+    used = secateur(service.data_dir, "usage", "--json").json
+    assert isinstance(used, dict)
+    assert used["total"]["jobs"]["submitted"] >= 1
     assert len(secateur(service.data_dir, "usage").out.splitlines()) >= 2
 
 
