@@ -15,6 +15,7 @@ from api.audit.trail import AuditTrail
 from api.bell import Bell
 from api.datasets import endpoints as datasets
 from api.dependencies import Services
+from api.hub import endpoints as hub
 from api.jobs import endpoints as jobs
 from api.jobs import record
 from api.jobs.spec import JobSpec
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=headers.CORS_ANSWER_HEADERS,
         )
     app.add_middleware(headers.SecurityHeaders, hsts_s=settings.hsts_s)
-    for part in (jobs, record, sweeps, compare, datasets, models, methods, keys, audit, usage, health, metrics):
+    for part in (jobs, record, sweeps, compare, datasets, models, methods, keys, audit, usage, hub, health, metrics):
         app.include_router(part.router)
     answers.install(app)
     documentation.install(app, JobSpec, SweepSpec, NewKey, Rotation)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from typing import Annotated, NoReturn, cast
+from urllib.parse import parse_qs
 
 from fastapi import Depends, Request
 from pydantic import AfterValidator
@@ -52,7 +53,7 @@ async def json_body(request: Request) -> Body:
     if (kind.get_content_charset() or "utf-8") not in {"utf-8", "us-ascii"}:
         raise WrongMediaType("Send JSON encoded as UTF-8 (RFC 8259), and leave out `charset`.")
     refuse_encoded(request)
-    document = parse(await _bounded(request))
+    document = parse(await bounded(request))
     if not isinstance(document, Mapping):
         raise Invalid([FieldError("", "The body must be a JSON object: {…}.")])
     if errors := list(unstorable(document)):
@@ -62,7 +63,7 @@ async def json_body(request: Request) -> Body:
 
 async def optional_json_body(request: Request) -> Body:
     """Read the request's JSON object; no body at all says as much as an empty one. Raises as `json_body` does."""
-    if "content-type" not in request.headers and not await _bounded(request):
+    if "content-type" not in request.headers and not await bounded(request):
         return Body({})
     return await json_body(request)
 
@@ -84,8 +85,27 @@ def refuse_encoded(request: Request) -> None:
         )
 
 
-async def _bounded(request: Request) -> bytes:
-    too_large = TooLarge(f"The JSON body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
+async def form_fields(request: Request) -> dict[str, list[str]]:
+    """Read the request's URL-encoded form: of each field its values.
+
+    Raises:
+        WrongMediaType: It is compressed.
+        TooLarge: It is over 1 MiB.
+    """
+    refuse_encoded(request)
+    return parse_qs((await bounded(request)).decode("utf-8", "replace"))
+
+
+FormBody = Annotated[dict[str, list[str]], Depends(form_fields)]
+
+
+async def bounded(request: Request) -> bytes:
+    """The request's body.
+
+    Raises:
+        TooLarge: It is over 1 MiB.
+    """
+    too_large = TooLarge(f"The body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
     if declared_length(request) > MAX_BYTES:
         raise too_large
     body = bytearray()

@@ -2,13 +2,38 @@
 
 import base64
 from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.ranges import Multipart, Span, wanted_spans
-from store import Artifact, BlobStore
+from store import BlobStore
+
+
+class Stored(Protocol):
+    """A file in the blob store, under a name."""
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+
+    @property
+    def media_type(self) -> str:
+        """What its bytes are."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+    @property
+    def sha256(self) -> str:
+        """Of its content."""
+
+    @property
+    def blob_id(self) -> str:
+        """Where its content is."""
 
 
 def is_known(request: Request, etag: str, *, if_absent: bool = False) -> bool:
@@ -25,41 +50,41 @@ def not_modified(headers: Mapping[str, str]) -> Response:
     return Response(status_code=304, headers=dict(headers))
 
 
-def file_response(request: Request, blobs: BlobStore, artifact: Artifact) -> Response:
+def file_response(request: Request, blobs: BlobStore, file: Stored) -> Response:
     """A file, streamed: whole, ranges of it, its headers alone (HEAD), or nothing where the client has it.
 
     Raises:
         RangeNotSatisfiable: The range asks for no byte of the file.
     """
-    etag = f'"{artifact.sha256}"'
+    etag = f'"{file.sha256}"'
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=31536000, immutable",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(artifact.name.rpartition('/')[2])}",
-        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(artifact.sha256)).decode()}:",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name.rpartition('/')[2])}",
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
     }
     if is_known(request, etag):
         return not_modified(headers)
-    spans = _wanted(request, etag, artifact.size)
-    media_type, several = artifact.media_type, None
+    spans = _wanted(request, etag, file.size)
+    media_type, several = file.media_type, None
     if spans is None:
-        span = Span(0, artifact.size)
-        headers["Content-Length"] = str(artifact.size)
+        span = Span(0, file.size)
+        headers["Content-Length"] = str(file.size)
     elif len(spans) == 1:
         [span] = spans
-        headers["Content-Range"] = span.of(artifact.size)
+        headers["Content-Range"] = span.of(file.size)
         headers["Content-Length"] = str(span.end - span.start)
     else:
-        several = Multipart(spans, artifact.size, media_type)
+        several = Multipart(spans, file.size, media_type)
         media_type = several.media_type
         headers["Content-Length"] = str(several.length)
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
     if several:
-        content = several.body(lambda start, end: blobs.read(artifact.blob_id, start, end))
+        content = several.body(lambda start, end: blobs.read(file.blob_id, start, end))
     else:
-        content = blobs.read(artifact.blob_id, span.start, span.end)
+        content = blobs.read(file.blob_id, span.start, span.end)
     return StreamingResponse(content, status_code=206 if spans else 200, headers=headers, media_type=media_type)
 
 

@@ -41,6 +41,12 @@ def multipart_body(properties: Fragment, *, required: list[str], more: Fragment 
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
+def form_body(properties: Fragment, *, required: list[str]) -> Fragment:
+    """The `openapi_extra` of a route that reads a URL-encoded form itself."""
+    schema: Fragment = {"type": "object", "required": required, "properties": properties}
+    return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
+
+
 def install(app: FastAPI, *extra: type[BaseModel]) -> None:
     """Add the schemas that only fragments refer to."""
     generate = app.openapi

@@ -11,6 +11,12 @@ from api.problems import Missing
 _SHAPE = re.compile(r"(job|ds|mdl|swp|key)_[0-9a-f]{32}")
 
 
+def is_id(text: str, prefix: str) -> bool:
+    """Whether a text can be an id of ours of this kind."""
+    found = _SHAPE.fullmatch(text)
+    return found is not None and found[1] == prefix
+
+
 def _shaped(text: str) -> str:
     if not _SHAPE.fullmatch(text):
         # cut, and without control characters: it comes from anyone and goes into the answer

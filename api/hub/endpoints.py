@@ -1,0 +1,138 @@
+"""Routes under /hf: what `huggingface_hub` and all that is built on it ask of a hub in order to download.
+
+With `HF_ENDPOINT=<service>/hf` and a key as token. Which requests those are: huggingface_hub's file_download.py,
+_snapshot_download.py and hf_api.py.
+"""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from api.auth import Reader
+from api.bodies import FormBody
+from api.conditional import file_response
+from api.dependencies import Here, Services
+from api.documentation import form_body, problems_of
+from api.hub.refusals import HubRoute
+from api.hub.repositories import MAIN, Kind, Repository, find_repository
+from api.hub.views import RepositoryView, TreeEntryView, paths_view, repository_view, tree_view
+from store import Principal
+
+router = APIRouter(prefix="/hf", tags=["hub"], responses=problems_of(401, 403, 404, 410, 422), route_class=HubRoute)
+
+
+def repository(here: Here, caller: Reader, kind: Kind, namespace: str, name: str) -> Repository:
+    """The team's repository that a path names.
+
+    Raises:
+        RepoNotFound: There is none.
+    """
+    with here.database.read() as session:
+        return find_repository(session, caller.team_id, kind, namespace, name)
+
+
+def at_revision(found: Annotated[Repository, Depends(repository)], revision: str) -> Repository:
+    """The team's repository that a path names, which has the revision that it names.
+
+    Raises:
+        RepoNotFound: There is no such repository.
+        RevisionNotFound: It has no such revision.
+        RevisionGone: It had.
+    """
+    found.check(revision)
+    return found
+
+
+def of_kind(kind: Kind) -> Callable[[Services, Principal, str, str, str], Repository]:
+    """The same, for paths that do not spell their kind."""
+
+    def dependency(here: Here, caller: Reader, namespace: str, name: str, revision: str) -> Repository:
+        return at_revision(repository(here, caller, kind, namespace, name), revision)
+
+    return dependency
+
+
+Found = Annotated[Repository, Depends(repository)]
+AtRevision = Annotated[Repository, Depends(at_revision)]
+ModelAtRevision = Annotated[Repository, Depends(of_kind(Kind.MODELS))]
+DatasetAtRevision = Annotated[Repository, Depends(of_kind(Kind.DATASETS))]
+Blobs = Annotated[bool, Query(description="Also what each file is.")]
+Recursive = Annotated[bool, Query(description="With all below.")]
+
+_FILE = {200: {"content": {"application/octet-stream": {}}}, **problems_of(416)}
+
+
+@router.get("/api/{kind}/{namespace}/{name}", summary="Look at a repository")
+def get_repository(found: Found, *, blobs: Blobs = False) -> RepositoryView:
+    """The repository at its only revision."""
+    return get_revision(at_revision(found, MAIN), blobs=blobs)
+
+
+@router.get("/api/{kind}/{namespace}/{name}/revision/{revision}", summary="Look at a revision")
+def get_revision(found: AtRevision, *, blobs: Blobs = False) -> RepositoryView:
+    """The repository at `main` or its commit, which are one."""
+    return repository_view(found, blobs=blobs)
+
+
+@router.get(
+    "/api/{kind}/{namespace}/{name}/tree/{revision}", response_model_exclude_none=True, summary="List a repository"
+)
+def get_tree(found: AtRevision, *, recursive: Recursive = False) -> list[TreeEntryView]:
+    """Its files and folders."""
+    return tree_view(found, "", recursive=recursive)
+
+
+@router.get(
+    "/api/{kind}/{namespace}/{name}/tree/{revision}/{path:path}",
+    response_model_exclude_none=True,
+    summary="List a folder",
+)
+def get_folder(found: AtRevision, path: str, *, recursive: Recursive = False) -> list[TreeEntryView]:
+    """The files and folders in a folder of a repository."""
+    return tree_view(found, path, recursive=recursive)
+
+
+@router.post(
+    "/api/{kind}/{namespace}/{name}/paths-info/{revision}",
+    openapi_extra=form_body({"paths": {"type": "array", "items": {"type": "string"}}}, required=["paths"]),
+    responses=problems_of(413),
+    response_model_exclude_none=True,
+    summary="Look at some paths",
+)
+def post_paths(found: AtRevision, form: FormBody) -> list[TreeEntryView]:
+    """Those of the given files and folders that there are; a POST only because they may be many."""
+    return paths_view(found, form.get("paths", []))
+
+
+@router.head("/datasets/{namespace}/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+@router.get(
+    "/datasets/{namespace}/{name}/resolve/{revision}/{path:path}",
+    responses=_FILE,
+    response_class=Response,
+    summary="Download a file of a dataset",
+)
+def get_dataset_file(here: Here, found: DatasetAtRevision, path: str, request: Request) -> Response:
+    """Stream one split's Parquet file; ranges and conditions as with artifacts."""
+    return _file(here, found, path, request)
+
+
+@router.head("/{namespace}/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+@router.get(
+    "/{namespace}/{name}/resolve/{revision}/{path:path}",
+    responses=_FILE,
+    response_class=Response,
+    summary="Download a file of a model",
+)
+def get_model_file(here: Here, found: ModelAtRevision, path: str, request: Request) -> Response:
+    """Stream one file; ranges and conditions as with artifacts."""
+    return _file(here, found, path, request)
+
+
+def _file(here: Services, found: Repository, path: str, request: Request) -> Response:
+    file = found.file(path)
+    response = file_response(request, here.blobs, file)
+    response.headers["X-Repo-Commit"] = found.commit
+    response.headers["X-Linked-Etag"] = f'"{file.sha256}"'
+    response.headers["X-Linked-Size"] = str(file.size)
+    return response
