@@ -56,6 +56,7 @@ STOPSIGNAL SIGTERM
 
 FROM run AS api
 COPY --from=build-api /opt/venv /opt/venv
+ENV HF_HOME=/scratch/huggingface
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]

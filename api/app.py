@@ -26,6 +26,7 @@ from api.keys.schemas import NewKey, Rotation
 from api.meters import Meters
 from api.models import endpoints as models
 from api.rate_headers import RateLimitHeaders
+from api.sources.fetches import Fetches
 from api.sweeps import endpoints as sweeps
 from api.sweeps.grid import SweepSpec
 from api.watch import Watch
@@ -59,12 +60,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         journal,
         Keyring(database, journal, settings.plain_server_secret),
         rates,
+        Fetches(settings.fetch_wait_s),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         services.bell.close()
+        services.fetches.close()
         if rates is not None:
             await rates.close()
         services.journal.close()

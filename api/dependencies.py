@@ -9,6 +9,7 @@ from api.bell import Bell
 from api.journal import Journal
 from api.keyring import Keyring
 from api.meters import Meters
+from api.sources.fetches import Fetches
 from api.watch import Watch
 from store.blobs import BlobStore
 from store.engine import Database
@@ -31,6 +32,7 @@ class Services:
     journal: Journal
     keyring: Keyring
     rates: "Rates | None"  # None: keys may ask as often as they like
+    fetches: Fetches
 
 
 def services_of(request: Request) -> Services:

@@ -41,10 +41,17 @@ class FilePart:
 
 @dataclass(frozen=True)
 class Form:
-    """An upload: its name and its files."""
+    """An upload: its name and its files.
+
+    Attributes:
+        name: what it is called.
+        files: in their order.
+        sharded: whether a dataset's split may be in several of them.
+    """
 
     name: str
     files: tuple[FilePart, ...]
+    sharded: bool = False
 
 
 class _Parser(MultiPartParser):

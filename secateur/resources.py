@@ -291,6 +291,7 @@ class Dataset(TypedDict):
     id: str
     uri: str
     name: str
+    source: str | None
     format: str
     columns: list[Column]
     splits: list[Split]
@@ -316,6 +317,7 @@ class Model(TypedDict):
     id: str
     uri: str
     name: str
+    source: str | None
     model_type: str
     parameters: int
     prunable_parameters: int

@@ -18,6 +18,9 @@ FIRST_PAUSE_S = 0.25
 # A service that asks for a longer pause gets this one, so that a command never seems to hang.
 LONGEST_PAUSE_S = 30.0
 
+#: The type of the problem of a submit whose model or dataset is still on its way to the service.
+FETCHING = "urn:secateur:problem:fetching"
+
 #: Query parameters; those that are None are left out, and lists given once for each of their items.
 Params = Mapping[str, str | int | bool | Sequence[str] | None]
 #: Multipart fields: (field name, (file name, open file, media type)).
@@ -127,7 +130,9 @@ class Transport:
             raise self._unreachable(error) from error
 
     def _repeat(self, once: Callable[[], httpx.Response], again: Again, passing: tuple[int, ...]) -> httpx.Response:
-        for tried in range(1, TRIES + 1):
+        tried = 0
+        while True:
+            tried += 1
             try:
                 response = once()
             except httpx.TransportError as error:
@@ -139,11 +144,12 @@ class Transport:
                 if response.status_code < 300 or response.status_code in (304, *passing):
                     return response
                 problem = problem_of(response)
-                if tried == TRIES or not isinstance(problem, ServiceUnavailable):
+                if isinstance(problem, ServiceUnavailable) and problem.type == FETCHING:
+                    tried = 0  # the service is at work on it, and says so when that fails
+                elif tried == TRIES or not isinstance(problem, ServiceUnavailable):
                     raise problem
                 retry_after_s = problem.retry_after_s
-            self.pause(tried, retry_after_s)
-        raise AssertionError("the last try returns or raises")
+            self.pause(max(tried, 1), retry_after_s)
 
     def pause(self, tried: int, retry_after_s: float | None) -> None:
         """Wait before the next try: as long as the service asks, else twice as long as the time before."""

@@ -5,7 +5,7 @@ from store.audit import Call, list_audit, record_call
 from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
 from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
 from store.claims import Claim, claim_next
-from store.datasets import NewSplit, get_dataset, insert_dataset, list_datasets
+from store.datasets import NewSplit, dataset_of_source, get_dataset, insert_dataset, list_datasets
 from store.deletions import delete_dataset, delete_job, delete_model
 from store.documents import JsonObject, JsonValue
 from store.endings import (
@@ -57,7 +57,7 @@ from store.keys import (
 from store.leases import LeaseAnswer, peek, renew
 from store.logs import keep_log, logs_of
 from store.masks import NewLayer, layers_of
-from store.models import NewFile, get_model, insert_model, list_models
+from store.models import NewFile, get_model, insert_model, list_models, model_of_source
 from store.pages import Page, Sort
 from store.progress import MetricPoint, metrics_of, record_progress
 from store.recovery import ExpiredAttempt, requeue_expired
@@ -66,7 +66,7 @@ from store.retention import expire_checkpoints, expire_files, jobs_past_keeping,
 from store.scheduling import queues_with_work
 from store.settings import Settings
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
-from store.submission import NewJob, Submitted, create_job
+from store.submission import NewJob, Submitted, create_job, first_answer
 from store.sweeps import (
     NewSweep,
     cancel_sweep,
@@ -175,6 +175,7 @@ __all__ = [
     "create_job",
     "create_key",
     "create_sweep",
+    "dataset_of_source",
     "delete_dataset",
     "delete_job",
     "delete_model",
@@ -187,6 +188,7 @@ __all__ = [
     "finish_cancelled",
     "finish_failed",
     "finish_succeeded",
+    "first_answer",
     "get_artifact",
     "get_dataset",
     "get_job",
@@ -212,6 +214,7 @@ __all__ = [
     "live_keys",
     "logs_of",
     "metrics_of",
+    "model_of_source",
     "most_gpus_offered",
     "note_use",
     "open_database",

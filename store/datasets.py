@@ -32,12 +32,17 @@ def insert_dataset(
     columns: Sequence[JsonObject],
     preview: Sequence[JsonObject],
     splits: Sequence[NewSplit],
+    source: str | None = None,
 ) -> Dataset:
-    """Record a validated dataset; the splits keep their order."""
+    """Record a validated dataset; the splits keep their order.
+
+    `source` says where it was taken in from, if it was not uploaded.
+    """
     dataset = Dataset(
         id=new_id("ds"),
         team_id=team_id,
         name=name,
+        source=source,
         format=format,
         columns=columns,
         preview=preview,
@@ -68,6 +73,11 @@ def get_dataset(session: ReadSession, team_id: str, dataset_id: str) -> Dataset:
     if dataset is None:
         raise NotFound("dataset", dataset_id)
     return dataset
+
+
+def dataset_of_source(session: ReadSession, team_id: str, source: str) -> Dataset | None:
+    """Return the team's dataset that was taken in from a source, if there is one."""
+    return session.scalar(select(Dataset).where(Dataset.team_id == team_id, Dataset.source == source))
 
 
 def list_datasets(session: ReadSession, team_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Dataset]:

@@ -32,12 +32,14 @@ def insert_model(
     tensors: JsonObject,
     parameters: int,
     files: Sequence[NewFile],
+    source: str | None = None,
 ) -> Model:
-    """Record a validated model."""
+    """Record a validated model; `source` says where it was taken in from, if it was not uploaded."""
     model = Model(
         id=new_id("mdl"),
         team_id=team_id,
         name=name,
+        source=source,
         model_type=model_type,
         config=config,
         tensors=tensors,
@@ -63,6 +65,11 @@ def get_model(session: ReadSession, team_id: str, model_id: str) -> Model:
     if model is None:
         raise NotFound("model", model_id)
     return model
+
+
+def model_of_source(session: ReadSession, team_id: str, source: str) -> Model | None:
+    """Return the team's model that was taken in from a source, if there is one."""
+    return session.scalar(select(Model).where(Model.team_id == team_id, Model.source == source))
 
 
 def list_models(session: ReadSession, team_id: str, *, limit: int = 50, cursor: str | None = None) -> Page[Model]:

@@ -56,6 +56,35 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(
         4 * 2**30, gt=0, description="The largest accepted upload of one model, all its files together, in bytes."
     )
+    file_roots: str | None = Field(
+        None,
+        description="Folders below which specs may name file:// paths, separated as in PATH; unset refuses all. Every "
+        "team may read what is in them.",
+    )
+    hub_endpoint: str = Field(
+        "https://huggingface.co",
+        description="The hub that hf:// names: huggingface.co, a mirror, or another Secateur's /hf.",
+    )
+    hub_token: SecretStr | None = Field(None, description="The token for it. All teams read with it what it may read.")
+    hub_allow: str = Field(
+        "*", description="Which of its repositories may be used, as patterns separated by commas; empty refuses all."
+    )
+    hub_hosts: str = Field(
+        "*.huggingface.co,*.hf.co",
+        description="Which hosts the hub may lead to for its files, as patterns separated by commas.",
+    )
+    hub_offline: bool = Field(
+        False, description="Call no hub: hf:// names only what is in the cache. HF_HUB_OFFLINE=1 does the same."
+    )
+    hub_cache_dir: Path | None = Field(
+        None, description="Where files from the hub are kept for the next job. Unset: where HF_HOME says."
+    )
+    fetch_wait_s: float = Field(
+        20.0,
+        ge=0,
+        description="How long a submit waits for hf:// and file:// sources, in seconds, before it answers 503 and the "
+        "client asks again.",
+    )
     team_max_running: int | None = Field(
         None, ge=0, description="How many jobs of one team may run at once, for teams without a limit of their own."
     )

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from store.clock import db_now
 from store.documents import JsonObject
 from store.doorbell import DEFAULT_QUEUE
-from store.engine import WriteSession
+from store.engine import ReadSession, WriteSession
 from store.errors import IdempotencyConflict, QueueFull
 from store.events import write_event
 from store.ids import new_id
@@ -112,6 +112,28 @@ def insert_job(session: WriteSession, team_id: str, job_id: str, new: NewJob) ->
     session.flush()
     write_event(session, job_id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED})
     return job
+
+
+def first_answer(session: ReadSession, team_id: str, key: str | None, body_sha256: str) -> Job | None:
+    """Return the job that the same request with the same key has queued, if it has.
+
+    Raises:
+        IdempotencyConflict: The key was used for another request.
+    """
+    if key is None:
+        return None
+    found = session.execute(
+        select(IdempotencyKey.job_id, IdempotencyKey.body_sha256).where(
+            IdempotencyKey.team_id == team_id,
+            IdempotencyKey.key == key,
+            IdempotencyKey.created_at >= db_now(-_KEY_LIFE_S),
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.body_sha256 != body_sha256:
+        raise IdempotencyConflict(key)
+    return get_job(session, team_id, found.job_id)
 
 
 def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None, adding: int = 1) -> None:

@@ -49,12 +49,13 @@ def ingest(form: Form, max_bytes: int) -> Ingested:
     Raises:
         Invalid: Something is wrong; each file's problem is named with its line.
     """
-    format_ = _one_format(form.files)
+    format_ = _one_format(form)
     tables: dict[str, pa.Table] = {}
     errors: list[FieldError] = []
     for file in form.files:
+        before = tables.get(file.field)
         try:
-            tables[file.field] = _read(file, max_bytes * _GROWTH)
+            tables[file.field] = _read(file, max_bytes * _GROWTH, before)
         except Malformed as error:
             errors.append(FieldError(pointer(file.field), error.describe(file.filename)))
     _refuse(errors)
@@ -71,13 +72,13 @@ def _refuse(errors: list[FieldError]) -> None:
         raise Invalid(errors, what="The dataset")
 
 
-def _one_format(files: tuple[FilePart, ...]) -> str:
+def _one_format(form: Form) -> str:
     """Check the splits' names and file names; all files must be of one format."""
     errors = []
     formats: dict[str, str] = {}
-    if not files:
+    if not form.files:
         errors.append(FieldError("", "No files. Send one file per split, for example -F train=@train.csv."))
-    for file in files:
+    for file in form.files:
         extension = PurePosixPath(file.filename).suffix.lower().removeprefix(".")
         if not _SPLIT_NAME.fullmatch(file.field):
             errors.append(
@@ -86,7 +87,7 @@ def _one_format(files: tuple[FilePart, ...]) -> str:
                     f"{file.field!r} cannot be a split's name. Use 1 to 64 letters, digits, - and _.",
                 )
             )
-        elif file.field in formats:
+        elif file.field in formats and not form.sharded:
             errors.append(
                 FieldError(pointer(file.field), f"Split {file.field!r} is there twice. Send one file for it.")
             )
@@ -94,23 +95,29 @@ def _one_format(files: tuple[FilePart, ...]) -> str:
             known = ", ".join(f".{extension}" for extension in FORMATS)
             errors.append(FieldError(pointer(file.field), f"{file.filename!r} is of no known format. Known: {known}."))
         else:
-            formats[file.field] = FORMATS[extension][0]
+            formats[file.filename if form.sharded else file.field] = FORMATS[extension][0]
     if len(set(formats.values())) > 1:
-        found = ", ".join(f"{split!r} is {format_}" for split, format_ in formats.items())
+        found = ", ".join(f"{name!r} is {format_}" for name, format_ in formats.items())
         errors.append(FieldError("", f"All splits must have one format: {found}. Convert them to the same."))
     _refuse(errors)
     return next(iter(formats.values()))
 
 
-def _read(file: FilePart, max_bytes: int) -> pa.Table:
+def _read(file: FilePart, max_bytes: int, before: pa.Table | None) -> pa.Table:
+    """Read a file, after the table `before` of the same split if there is one."""
     extension = PurePosixPath(file.filename).suffix.lower().removeprefix(".")
     _, reader = FORMATS[extension]
-    table = reader(file.stream, max_bytes)
+    table = reader(file.stream, max_bytes - (0 if before is None else before.nbytes))
     for name in table.schema.names:
         if row := _first_row_with_nul(table[name]):
             raise Malformed(f"a NUL character in column {name!r}. Remove it.", row=row)
     require_agreement(table)
-    return table
+    if before is None:
+        return table
+    try:
+        return pa.concat_tables([before, table.select(before.schema.names)])
+    except (KeyError, pa.ArrowInvalid) as error:
+        raise Malformed("other columns than the split's files before it. Write them all alike.") from error
 
 
 def _first_row_with_nul(column: pa.ChunkedArray) -> int:

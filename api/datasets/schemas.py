@@ -44,6 +44,9 @@ class DatasetView(BaseModel):
     id: str
     uri: str = Field(description="What to give a job as `dataset`.")
     name: str
+    source: str | None = Field(
+        description="Where it was taken in from, with commit or sha256, for a job that named it there; null: uploaded."
+    )
     format: str = Field(description="Of the upload; it is stored as Parquet.")
     columns: list[ColumnView]
     splits: list[SplitView]
@@ -63,6 +66,7 @@ def dataset_view(dataset: Dataset) -> DatasetView:
         id=dataset.id,
         uri=f"upload://{dataset.id}",
         name=dataset.name,
+        source=dataset.source,
         format=dataset.format,
         columns=[
             ColumnView(

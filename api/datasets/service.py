@@ -18,7 +18,7 @@ _ROW_GROUP = 65_536
 _IN_MEMORY = 8 << 20
 
 
-def take_in(here: Services, caller: Principal, form: Form) -> Dataset:
+def take_in(here: Services, caller: Principal, form: Form, *, source: str | None = None) -> Dataset:
     """Store an upload, or refuse it whole: until every split has passed, nothing is written.
 
     Raises:
@@ -31,6 +31,7 @@ def take_in(here: Services, caller: Principal, form: Form) -> Dataset:
             session,
             caller.team_id,
             name=form.name,
+            source=source,
             format=found.format,
             columns=[column.document() for column in found.columns],
             preview=found.preview,

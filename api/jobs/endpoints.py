@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
@@ -14,10 +14,12 @@ from api.dependencies import Here
 from api.documentation import problems_of
 from api.ids import JobId
 from api.jobs import service
+from api.jobs.headers import IdempotencyKey
 from api.jobs.schemas import (
     JobView,
     job_view,
 )
+from api.jobs.sources import Sources, SourcesOnce
 from api.jobs.spec import MAX_TAGS, JobSpec
 from api.jobs.validation import ValidationView, validation_view
 from api.paging import Cursor, Limit, Listing, listing
@@ -38,11 +40,6 @@ MAX_WAIT_S = 50
 Text = Annotated[Words | None, Query(max_length=300)]
 Tag = Annotated[Words, StringConstraints(pattern=r"^[^:]{1,64}:", max_length=400)]
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(min_length=1, max_length=255, description="Sending the same request again with it answers the same job."),
-]
-
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")]
 
 _SPEC = documentation.json_body(
@@ -62,15 +59,18 @@ def post(
     here: Here,
     caller: Submitter,
     body: JsonBody,
+    *,
+    sources: SourcesOnce,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView:
     """Check the spec whole, complete it and queue it.
 
     What is wrong is refused at once with every field named, and then nothing is stored. The answer does not wait for
-    a worker, nor for the broker.
+    a worker, nor for the broker; for a model or dataset from elsewhere it waits some seconds, and then asks to be
+    asked again (503).
     """
-    job = service.submit(here, caller, body, idempotency_key)
+    job = service.submit(here, caller, body, idempotency_key, sources)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return job_view(job, service.place(here, job))
 
@@ -78,12 +78,12 @@ def post(
 @router.post(
     ":validate",
     openapi_extra=_SPEC,
-    responses=problems_of(400, 413, 415, 422),
+    responses=problems_of(400, 413, 415, 422, 503),
     summary="Check a spec without submitting",
 )
-def validate(here: Here, caller: Reader, body: JsonBody) -> ValidationView:
+def validate(here: Here, caller: Reader, body: JsonBody, sources: Sources) -> ValidationView:
     """The same checks as a submit, and no job: the resolved spec, its steps, schedule, memory and warnings."""
-    return validation_view(service.validate(here, caller, body))
+    return validation_view(service.validate(here, caller, body, sources))
 
 
 @router.get("", responses=problems_of(422), summary="List jobs")

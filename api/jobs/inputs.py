@@ -1,74 +1,80 @@
 """Finds the model and the dataset of a spec, among the team's own."""
 
-import re
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
+from api.sources.fetches import Fetched
+from api.sources.uris import BadUri, Kind, Upload, parse
 from store import Dataset, Model, NotFound, ReadSession, get_dataset, get_model
 
 Found = TypeVar("Found", Dataset, Model)
 
-_PREFIXES = {"model": "mdl", "dataset": "ds"}
-
-_UPLOAD = re.compile(r"upload://((mdl|ds)_[0-9a-f]{32})")
-_BARE_ID = re.compile(r"(mdl|ds)_[0-9a-f]{32}")
-
 
 def find_inputs(
-    session: ReadSession, team_id: str, spec: JobSpec, findings: Findings
+    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings
 ) -> tuple[Model | None, Dataset | None]:
-    """The uploads that a spec names; what cannot be found is noted."""
+    """The model and the dataset that a spec names; what cannot be found is noted."""
+
+    def model(id_: str) -> Model:
+        return get_model(session, team_id, id_)
+
+    def dataset(id_: str) -> Dataset:
+        return get_dataset(session, team_id, id_)
+
     return (
-        _find("model", spec.model, lambda id_: get_model(session, team_id, id_), findings),
-        _find("dataset", spec.dataset, lambda id_: get_dataset(session, team_id, id_), findings),
+        _find(Kind.MODEL, spec.model, model, fetched, findings=findings),
+        _find(Kind.DATASET, spec.dataset, dataset, fetched, findings=findings),
     )
 
 
-def find_teacher(session: ReadSession, team_id: str, spec: JobSpec, findings: Findings) -> Model | None:
-    """The uploaded model that a spec distils from; None where it names none, or one that cannot be found."""
+def find_teacher(
+    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings
+) -> Model | None:
+    """The model that a spec distils from; None where it names none but its own, or one that cannot be found."""
     if spec.distillation is None or spec.distillation.teacher == "self":
         return None
+
+    def model(id_: str) -> Model:
+        return get_model(session, team_id, id_)
+
     return _find(
-        "model",
-        spec.distillation.teacher,
-        lambda id_: get_model(session, team_id, id_),
-        findings,
-        ("distillation", "teacher"),
+        Kind.MODEL, spec.distillation.teacher, model, fetched, findings=findings, path=("distillation", "teacher")
     )
 
 
 def _find(
-    field: Literal["model", "dataset"],
+    kind: Kind,
     uri: str,
     get: Callable[[str], Found],
+    fetched: Fetched,
+    *,
     findings: Findings,
     path: tuple[str, ...] = (),
 ) -> Found | None:
-    path = path or (field,)
+    path = path or (kind,)
     if not findings.sound(path[0]):
         return None
-    name = ".".join(path)
-    prefix = _PREFIXES[field]
-    route = f"POST /v1/{field}s"
-    named = _UPLOAD.fullmatch(uri)
-    if named is None:
-        if _BARE_ID.fullmatch(uri):
-            remedy = f"write upload://{uri}"
-        elif uri.startswith("upload://"):
-            remedy = f"an upload is named upload://{prefix}_… with the id that {route} answered"
-        else:
-            source = "file:// paths are" if uri.startswith("file://") else "Hugging Face Hub names are"
-            remedy = f"{source} not available in this version; upload it with {route} and use upload://{prefix}_…"
-        findings.wrong(path, f"{name} {uri[:100]!r}: {remedy}.")
+    named = f"{'.'.join(path)} {uri[:100]!r}"
+    try:
+        source = parse(kind, uri)
+    except BadUri as error:
+        findings.wrong(path, f"{named}: {error}.")
         return None
-    id_, kind = named.groups()
-    if kind != prefix:
-        findings.wrong(path, f"{name}: {id_} is a {'model' if kind == 'mdl' else 'dataset'}, not a {field}.")
+    if isinstance(source, Upload):
+        id_ = source.id
+    elif stored := fetched.stored.get((kind, uri)):
+        id_ = stored.id
+    elif why := fetched.refused.get((kind, uri)):
+        findings.wrong(path, f"{named}: {why}")
+        return None
+    else:
+        if not findings.errors:  # else nobody has tried to have it: the spec is refused anyway
+            findings.wrong(path, f"{named} is not in the store. POST /v1/jobs:validate takes it in; then try again.")
         return None
     try:
         return get(id_)
     except NotFound:
-        findings.wrong(path, f"There is no {field} {id_} in your team. GET /v1/{field}s lists what there is.")
+        findings.wrong(path, f"There is no {kind} {id_} in your team. GET /v1/{kind}s lists what there is.")
         return None

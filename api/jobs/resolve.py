@@ -17,6 +17,8 @@ from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
 from api.problems import Invalid
+from api.sources.fetches import NOTHING, Fetched
+from api.sources.uris import Kind
 from pruning_core.architectures import width
 from store import BlobStore, Dataset, JsonObject, Model, ReadSession
 
@@ -56,8 +58,17 @@ class _Data:
     train_rows: int
 
 
-def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: BlobStore) -> Resolved:
+def resolve(
+    session: ReadSession, team_id: str, document: JsonObject, blobs: BlobStore, sources: Fetched = NOTHING
+) -> Resolved:
     """Check a spec whole and complete it; reads, and stores nothing.
+
+    Args:
+        session: where to look for what it names.
+        team_id: whose.
+        document: the spec as submitted.
+        blobs: where the files are.
+        sources: what it names that is not in the store by itself.
 
     Raises:
         Invalid: Something is wrong; as many problems as can be told at once are named.
@@ -67,8 +78,8 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: Blo
     spec = reading.spec
     if spec is None:
         raise _refusal(findings)
-    model, dataset = find_inputs(session, team_id, spec, findings)
-    teacher = find_teacher(session, team_id, spec, findings)
+    model, dataset = find_inputs(session, team_id, spec, sources, findings)
+    teacher = find_teacher(session, team_id, spec, sources, findings)
     if model is not None:
         check_matrices(spec, model, findings)
         length = fitting_length(spec, model, findings)
@@ -84,6 +95,7 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: Blo
     whole = spec.resolved(data.train_rows, width(model.config)).model_copy(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )
+    whole = _pinned(whole, sources, teacher)
     return Resolved(
         whole,
         _document(whole, data, steps),
@@ -93,6 +105,20 @@ def resolve(session: ReadSession, team_id: str, document: JsonObject, blobs: Blo
         findings.warnings,
         data.train_rows,
     )
+
+
+def _pinned(spec: JobSpec, sources: Fetched, teacher: Model | None) -> JobSpec:
+    """The same, with what came from elsewhere named by its commit or sha256.
+
+    A teacher is named by its id in the store, by which the worker and whoever deletes models know it.
+    """
+    named: dict[str, object] = {}
+    for kind, uri in ((Kind.MODEL, spec.model), (Kind.DATASET, spec.dataset)):
+        if stored := sources.stored.get((kind, uri)):
+            named[kind] = stored.uri
+    if spec.distillation is not None and teacher is not None:
+        named["distillation"] = spec.distillation.model_copy(update={"teacher": f"upload://{teacher.id}"})
+    return spec.model_copy(update=named)
 
 
 def _refusal(findings: Findings) -> Invalid:

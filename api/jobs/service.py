@@ -10,6 +10,7 @@ from api.jobs.pictures import ARTIFACT, density_picture
 from api.jobs.resolve import Resolved, resolve
 from api.jobs.schemas import MasksView, PictureView, layer_view
 from api.problems import FieldError, Invalid
+from api.sources.fetches import NOTHING, Fetched
 from store import (
     Event,
     Job,
@@ -21,6 +22,7 @@ from store import (
     create_job,
     delete_job,
     events_after,
+    first_answer,
     get_artifact,
     get_job,
     layers_of,
@@ -33,8 +35,12 @@ from store import (
 )
 
 
-def submit(here: Services, caller: Principal, body: Body, idempotency_key: str | None) -> Job:
+def submit(
+    here: Services, caller: Principal, body: Body, idempotency_key: str | None, sources: Fetched = NOTHING
+) -> Job:
     """Check a spec whole, store the job, and ring for a worker once it is committed.
+
+    The same request with the same key is answered as the first time, whatever has become of what it names.
 
     Raises:
         Invalid: The spec is wrong; nothing is stored.
@@ -42,7 +48,9 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
         QueueFull: The team has as many waiting jobs as it may.
     """
     with here.database.read() as session:
-        resolved = resolve(session, caller.team_id, body.document, here.blobs)
+        if first := first_answer(session, caller.team_id, idempotency_key, body.sha256):
+            return first
+        resolved = resolve(session, caller.team_id, body.document, here.blobs, sources)
     try:
         with here.database.write() as session:
             submitted = create_job(
@@ -54,20 +62,20 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
                 max_queued=here.settings.team_max_queued,
             )
     except IntegrityError:  # its model or dataset was deleted while it was checked
-        validate(here, caller, body)
+        validate(here, caller, body, sources)
         raise
     here.bell.ring(submitted.job.queue)
     return submitted.job
 
 
-def validate(here: Services, caller: Principal, body: Body) -> Resolved:
+def validate(here: Services, caller: Principal, body: Body, sources: Fetched = NOTHING) -> Resolved:
     """Check a spec whole, as `submit` does, and store nothing.
 
     Raises:
         Invalid: The spec is wrong.
     """
     with here.database.read() as session:
-        return resolve(session, caller.team_id, body.document, here.blobs)
+        return resolve(session, caller.team_id, body.document, here.blobs, sources)
 
 
 def new_job(resolved: Resolved) -> NewJob:

@@ -36,8 +36,14 @@ class Limits(Part):
 class JobSpec(PruningSpec):
     """A job. Only `model`, `dataset`, `method` and `target_sparsity` must be given."""
 
-    model: str = Field(max_length=500, description="`upload://mdl_…`, from POST /v1/models.")
-    dataset: str = Field(max_length=500, description="`upload://ds_…`, from POST /v1/datasets.")
+    model: str = Field(
+        max_length=500,
+        description="`upload://mdl_…` from POST /v1/models, `hf://namespace/name@revision`, or `file://path`.",
+    )
+    dataset: str = Field(
+        max_length=500,
+        description="`upload://ds_…` from POST /v1/datasets, `hf://namespace/name@revision?config=name`, or `file://path`.",
+    )
     name: str | None = Field(default=None, min_length=1, max_length=200, description="What you call it.")
     tags: dict[TagName, TagValue] = Field(
         default={}, max_length=MAX_TAGS, description="Your own marks; lists of jobs can be filtered by them."

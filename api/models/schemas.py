@@ -24,6 +24,9 @@ class ModelView(BaseModel):
     id: str
     uri: str = Field(description="What to give a job as `model`.")
     name: str
+    source: str | None = Field(
+        description="Where it was taken in from, with commit or sha256, for a job that named it there; null: uploaded."
+    )
     model_type: str
     parameters: int = Field(description="Entries of all tensors.")
     prunable_parameters: int = Field(description="Those of them that a job may remove.")
@@ -44,6 +47,7 @@ def model_view(model: Model) -> ModelView:
         id=model.id,
         uri=f"upload://{model.id}",
         name=model.name,
+        source=model.source,
         model_type=model.model_type,
         parameters=model.parameters,
         prunable_parameters=sum(prod(shape) for shape in matrices.values()),

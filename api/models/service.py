@@ -7,7 +7,7 @@ from api.pieces import pieces
 from store import BlobRef, BlobStore, Model, NewFile, Principal, insert_model
 
 
-def take_in(here: Services, caller: Principal, form: Form) -> Model:
+def take_in(here: Services, caller: Principal, form: Form, *, source: str | None = None) -> Model:
     """Store an upload, or refuse it whole: until everything has passed, nothing is written.
 
     Raises:
@@ -20,6 +20,7 @@ def take_in(here: Services, caller: Principal, form: Form) -> Model:
             session,
             caller.team_id,
             name=form.name,
+            source=source,
             model_type=found.configuration.model_type,
             config=found.configuration.document,
             tensors=found.tensors_document(),

@@ -14,11 +14,13 @@ from api.conditional import is_known, not_modified
 from api.dependencies import Here, Services
 from api.documentation import problems_of
 from api.ids import SweepId
-from api.jobs.endpoints import MAX_WAIT_S, IdempotencyKey, Wait
+from api.jobs.endpoints import MAX_WAIT_S, Wait
+from api.jobs.headers import IdempotencyKey
 from api.paging import Cursor, Limit, Listing, listing
 from api.sweeps import service
 from api.sweeps.grid import SweepSpec
 from api.sweeps.schemas import SweepSummaryView, SweepView, summary_view, sweep_view, table_lines
+from api.sweeps.sources import Sources
 from store import TERMINAL, Job
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=problems_of(401, 403, 422))
@@ -41,10 +43,16 @@ _SWEEP = documentation.json_body(
     summary="Submit a sweep",
 )
 def post(
-    here: Here, caller: Submitter, body: JsonBody, response: Response, idempotency_key: IdempotencyKey = None
+    here: Here,
+    caller: Submitter,
+    body: JsonBody,
+    *,
+    sources: Sources,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
 ) -> SweepView:
     """Queue a job for every combination of the grid's values: all of them, or none where any is refused."""
-    sweep = service.submit(here, caller, body, idempotency_key)
+    sweep = service.submit(here, caller, body, idempotency_key, sources)
     response.headers["Location"] = f"/v1/sweeps/{sweep.id}"
     return sweep_view(*service.look(here, caller, sweep.id))
 

@@ -11,6 +11,7 @@ from api.dependencies import Services
 from api.jobs.resolve import Resolved, resolve
 from api.jobs.service import new_job
 from api.problems import FieldError, Invalid
+from api.sources.fetches import NOTHING, Fetched
 from api.sweeps.grid import faults_of, points_of, read_sweep, spec_at
 from store import (
     Job,
@@ -33,7 +34,9 @@ from store import (
 )
 
 
-def submit(here: Services, caller: Principal, body: Body, idempotency_key: str | None) -> Sweep:
+def submit(
+    here: Services, caller: Principal, body: Body, idempotency_key: str | None, sources: Fetched = NOTHING
+) -> Sweep:
     """Check every job of a sweep, store all of them, and ring for workers once they are committed.
 
     Raises:
@@ -41,7 +44,7 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
         IdempotencyConflict: The key was used for another request.
         QueueFull: The team may not have so many waiting jobs; nothing is stored.
     """
-    new, resolved = _checked(here, caller, body)
+    new, resolved = _checked(here, caller, body, sources)
     try:
         with here.database.write() as session:
             sweep = create_sweep(
@@ -55,14 +58,14 @@ def submit(here: Services, caller: Principal, body: Body, idempotency_key: str |
             )
             queues = {job.queue for job in jobs_of_sweep(session, caller.team_id, sweep.id)}
     except IntegrityError:  # a model or a dataset was deleted while it was checked
-        _checked(here, caller, body)
+        _checked(here, caller, body, sources)
         raise
     for queue in queues:
         here.bell.ring(queue)
     return sweep
 
 
-def _checked(here: Services, caller: Principal, body: Body) -> tuple[NewSweep, list[Resolved]]:
+def _checked(here: Services, caller: Principal, body: Body, sources: Fetched) -> tuple[NewSweep, list[Resolved]]:
     asked = read_sweep(body.document)
     base = cast(JsonObject, asked.base)
     grid = cast(dict[str, list[JsonValue]], asked.grid)
@@ -71,7 +74,7 @@ def _checked(here: Services, caller: Principal, body: Body) -> tuple[NewSweep, l
     with here.database.read() as session:
         for index, point in enumerate(points_of(grid)):
             try:
-                resolved.append(resolve(session, caller.team_id, spec_at(base, point), here.blobs))
+                resolved.append(resolve(session, caller.team_id, spec_at(base, point), here.blobs, sources))
             except Invalid as error:
                 faults[index] = error.errors
     if faults:

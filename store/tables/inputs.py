@@ -13,11 +13,12 @@ class Dataset(Base):
     """An uploaded dataset, validated and normalised to Parquet."""
 
     __tablename__ = "dataset"
-    __table_args__ = (Index(None, "team_id", "created_at", "id"),)
+    __table_args__ = (Index(None, "team_id", "created_at", "id"), Index(None, "team_id", "source", unique=True))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     team_id: Mapped[str] = mapped_column(ForeignKey("team.id", ondelete="RESTRICT"))
     name: Mapped[str]
+    source: Mapped[str | None]  # where it was taken in from: hf://…@commit or file://…#sha256=…; null: uploaded
     format: Mapped[str]  # of the upload, before it became Parquet
     columns: Mapped[Sequence[JsonObject]] = mapped_column(JsonDocument)
     preview: Mapped[Sequence[JsonObject]] = mapped_column(JsonDocument)
@@ -46,11 +47,12 @@ class Model(Base):
     """An uploaded model: the files of a Hugging Face directory."""
 
     __tablename__ = "model"
-    __table_args__ = (Index(None, "team_id", "created_at", "id"),)
+    __table_args__ = (Index(None, "team_id", "created_at", "id"), Index(None, "team_id", "source", unique=True))
 
     id: Mapped[str] = mapped_column(primary_key=True)
     team_id: Mapped[str] = mapped_column(ForeignKey("team.id", ondelete="RESTRICT"))
     name: Mapped[str]
+    source: Mapped[str | None]  # where it was taken in from: hf://…@commit or file://…#sha256=…; null: uploaded
     model_type: Mapped[str]
     config: Mapped[JsonObject] = mapped_column(JsonDocument)
     tensors: Mapped[JsonObject] = mapped_column(JsonDocument)

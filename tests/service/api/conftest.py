@@ -120,7 +120,7 @@ def _served(folder: Path, settings: dict[str, object]) -> Iterator[str]:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120  # seconds of work, which a busy machine stretches
     while time.monotonic() < until:
         assert process.poll() is None, "The service ended; see service.log."
         try:

@@ -26,7 +26,9 @@ from secateur.downloads import BLOCK, fetch
 from secateur.embedded.listener import listen, url_of
 from secateur.resources import Job, Sort
 from secateur.transport import LONGEST_PAUSE_S, TRIES, Again, Transport
+from store import Scope, create_key, ensure_team, open_database
 from store.key_text import mint
+from store.migrate import upgrade
 from tests.service.secateur.up import Up, until
 
 pytestmark = pytest.mark.slow
@@ -248,3 +250,21 @@ def test_an_altered_artifact_is_not_kept(service: Up, client: Client, job: Job, 
         fetch(transport, job["id"], {**artifact, "sha256": "0" * 64}, tmp_path / "report.json", lambda further: None)
     transport.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_submit_waits_until_its_model_and_dataset_have_come(tmp_path: Path, samples: Path) -> None:
+    database = {"SECATEUR_DATABASE_URL": f"sqlite:///{tmp_path / 'sources.db'}"}
+    settings = {"SECATEUR_FILE_ROOTS": str(samples), "SECATEUR_FETCH_WAIT_S": "0"}  # the first answer is always 503
+    upgrade(database["SECATEUR_DATABASE_URL"])
+    store = open_database(database["SECATEUR_DATABASE_URL"])
+    with store.write() as session:
+        _, key = create_key(session, ensure_team(session, "sources").id, "test", list(Scope))
+    store.close()
+    with listen("127.0.0.1", 0) as listener, api_on(listener, database | settings) as api:
+        spec = {"model": "file://tiny", "dataset": "file://train.csv", "method": "magnitude", "target_sparsity": 0.5}
+        with Client(url_of(listener), key, timeout=60.0) as client:
+            job = client.submit({**spec, "training": {"epochs": 20}})
+            [model] = client.models()
+            assert job["spec"]["model"] == model["source"]
+            assert str(model["source"]).startswith("file://tiny#sha256=")
+        api.terminate()

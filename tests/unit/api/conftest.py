@@ -15,12 +15,16 @@ from tests.unit.api.uploads import bert_files, sentences
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A migrated database, a broker that is not there, and limits that are quickly reached."""
+    """A migrated database, a broker and a hub that are not there, and limits that are quickly reached."""
     file = tmp_path_factory.mktemp("api") / "secateur.db"
     upgrade(f"sqlite:///{file}")
+    roots = tmp_path_factory.mktemp("roots")
     return Settings(
         database_url=f"sqlite:///{file}",
         broker_url="redis://127.0.0.1:1/0",
+        hub_endpoint="http://127.0.0.1:1",
+        hub_allow="google-bert/*,nyu-mll/*",
+        file_roots=str(roots),
         max_dataset_bytes=2_000_000,
         max_model_bytes=2_000_000,
     )

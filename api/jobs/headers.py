@@ -1,0 +1,10 @@
+"""Headers that routes of jobs take."""
+
+from typing import Annotated
+
+from fastapi import Header
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="Sending the same request again with it answers the same job."),
+]
