@@ -22,7 +22,9 @@ from store.errors import (
     InvalidCursor,
     KeyOver,
     NotFound,
+    OffsetMoved,
     QueueFull,
+    QuotaExceeded,
     StoreError,
     SweepRefused,
     TransitionRefused,
@@ -40,6 +42,8 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
     InputGone: problems.StateForbids,
     KeyOver: problems.StateForbids,
     QueueFull: problems.LimitReached,
+    QuotaExceeded: problems.TooLarge,
+    OffsetMoved: problems.StateForbids,
 }
 """What a refusal of the store is to the outside, where its own words say all."""
 

@@ -29,6 +29,7 @@ from api.rate_headers import RateLimitHeaders
 from api.sources.fetches import Fetches
 from api.sweeps import endpoints as sweeps
 from api.sweeps.grid import SweepSpec
+from api.uploads import endpoints as uploads
 from api.watch import Watch
 from store import DatabaseBlobStore, Settings, open_database
 
@@ -90,12 +91,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=headers.CORS_REQUEST_HEADERS,
             expose_headers=headers.CORS_ANSWER_HEADERS,
         )
     app.add_middleware(headers.SecurityHeaders, hsts_s=settings.hsts_s)
-    for part in (jobs, record, sweeps, compare, datasets, models, methods, keys, audit, usage, hub, health, metrics):
+    for part in (
+        jobs,
+        record,
+        sweeps,
+        compare,
+        datasets,
+        models,
+        uploads,
+        methods,
+        keys,
+        audit,
+        usage,
+        hub,
+        health,
+        metrics,
+    ):
         app.include_router(part.router)
     answers.install(app)
     documentation.install(app, JobSpec, SweepSpec, NewKey, Rotation)

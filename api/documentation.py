@@ -47,6 +47,12 @@ def form_body(properties: Fragment, *, required: list[str]) -> Fragment:
     return {"requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
 
 
+def bytes_body(media_type: str) -> Fragment:
+    """The `openapi_extra` of a route that reads bytes as they come."""
+    schema: Fragment = {"type": "string", "format": "binary"}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
 def install(app: FastAPI, *extra: type[BaseModel]) -> None:
     """Add the schemas that only fragments refer to."""
     generate = app.openapi

@@ -20,11 +20,11 @@ _INLINE_SCRIPT = re.compile(rb"<script(?![^>]*\ssrc=)[^>]*>(.*?)</script>", re.D
 #: Headers that scripts of other origins may send and read, where an operator lets those in.
 CORS_REQUEST_HEADERS = (
     "Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "If-Range", "Last-Event-ID", "Range",
-    "X-Request-ID",
+    "Tus-Resumable", "Upload-Length", "Upload-Metadata", "Upload-Offset", "X-Request-ID",
 )  # fmt: skip
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Content-Range", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest",
-    "Retry-After", "X-Request-ID",
+    "Retry-After", "Tus-Resumable", "Upload-Expires", "Upload-Length", "Upload-Offset", "X-Request-ID",
 )  # fmt: skip
 
 

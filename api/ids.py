@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from api.problems import Missing
 
-_SHAPE = re.compile(r"(job|ds|mdl|swp|key)_[0-9a-f]{32}")
+_SHAPE = re.compile(r"(job|ds|mdl|swp|key|upl)_[0-9a-f]{32}")
 
 
 def is_id(text: str, prefix: str) -> bool:
@@ -32,3 +32,4 @@ DatasetId = Annotated[str, Path(description="`ds_…`"), AfterValidator(_shaped)
 KeyId = Annotated[str, Path(description="`key_…`"), AfterValidator(_shaped)]
 ModelId = Annotated[str, Path(description="`mdl_…`"), AfterValidator(_shaped)]
 SweepId = Annotated[str, Path(description="`swp_…`"), AfterValidator(_shaped)]
+UploadId = Annotated[str, Path(description="`upl_…`"), AfterValidator(_shaped)]

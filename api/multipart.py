@@ -11,7 +11,9 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from api.bodies import declared_length, is_storable, refuse_encoded
+from api.ids import is_id
 from api.problems import FieldError, Invalid, MalformedRequest, TooLarge, WrongMediaType
+from store import BlobRef
 
 MAX_NAME = 200
 
@@ -31,12 +33,14 @@ class FilePart:
         filename: as the client sent it, path and all.
         size: in bytes.
         stream: positioned at its start.
+        blob: where its content is in the store, if it is there already.
     """
 
     field: str
     filename: str
     size: int
     stream: BinaryIO
+    blob: BlobRef | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class Form:
         name: what it is called.
         files: in their order.
         sharded: whether a dataset's split may be in several of them.
+        uploads: fields that name an upload in parts (`api.uploads`) in place of a file, and its id.
     """
 
     name: str
     files: tuple[FilePart, ...]
     sharded: bool = False
+    uploads: tuple[tuple[str, str], ...] = ()
 
 
 class _Parser(MultiPartParser):
@@ -83,7 +89,9 @@ async def read_form(request: Request, limit: int, *, max_files: int) -> AsyncIte
     refuse_encoded(request)
     if declared_length(request) > limit + _FRAMING_BYTES:
         raise _too_large(limit)
-    parser = _Parser(request.headers, _bounded(request, limit + _FRAMING_BYTES), max_files=max_files, max_fields=20)
+    body = _bounded(request, limit + _FRAMING_BYTES)
+    # every file may come as the name of an upload, which is text
+    parser = _Parser(request.headers, body, max_files=max_files, max_fields=20 + max_files)
     try:
         parts = await parser.parse()
     except MultiPartException as error:
@@ -105,6 +113,16 @@ async def _bounded(request: Request, limit: int) -> AsyncGenerator[bytes]:
         yield chunk
 
 
+def require_within(limit: int, size: int) -> None:
+    """Return if files of so many bytes together may be uploaded.
+
+    Raises:
+        TooLarge: They may not.
+    """
+    if size > limit:
+        raise _too_large(limit)
+
+
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(
         f"The upload is over the limit of {limit:,} bytes. Send less, or let the operator raise "
@@ -116,19 +134,23 @@ def _form(parts: list[tuple[str, UploadFile | str]], limit: int) -> Form:
     errors: list[FieldError] = []
     names: list[str] = []
     files: list[FilePart] = []
+    uploads: list[tuple[str, str]] = []
     for field, part in parts:
         if isinstance(part, UploadFile):
             files.append(FilePart(field, raw_filename(part), part.size or 0, part.file))
         elif field == "name":
             names.append(part)
+        elif is_id(part.strip(), "upl"):
+            uploads.append((field, part.strip()))
         else:
             errors.append(
                 FieldError(
-                    f"/{field}", f"{field!r} came as text. Send it as a file, with a file name (curl: -F '…=@…')."
+                    f"/{field}",
+                    f"{field!r} came as text. Send it as a file, with a file name (curl: -F '…=@…'), or as an upload's "
+                    "id.",
                 )
             )
-    if sum(file.size for file in files) > limit:
-        raise _too_large(limit)
+    require_within(limit, sum(file.size for file in files))
     name = names[0].strip() if len(names) == 1 else ""
     if len(names) != 1:
         errors.append(FieldError("/name", "Give the upload one name in the text field `name`."))
@@ -136,7 +158,7 @@ def _form(parts: list[tuple[str, UploadFile | str]], limit: int) -> Form:
         errors.append(FieldError("/name", f"The name must be 1 to {MAX_NAME} printable characters."))
     if errors:
         raise Invalid(errors, what="The upload")
-    return Form(name, tuple(files))
+    return Form(name, tuple(files), uploads=tuple(uploads))
 
 
 def raw_filename(part: UploadFile) -> str:

@@ -7,6 +7,7 @@ Problem
 ├── Missing                 404  no such thing, or another team's
 ├── StateForbids            409  the thing is in a state that does not allow it
 ├── Expired                 410  it was here, and retention has removed it
+├── PreconditionFailed      412  the request is of another version of a protocol
 ├── TooLarge                413  the upload is over the limit
 ├── WrongMediaType          415  the body is of another type
 ├── RangeNotSatisfiable     416  no byte of the file is in the range
@@ -104,6 +105,14 @@ class Expired(Problem):
     status = HTTPStatus.GONE
     slug = "expired"
     title = "Removed by the retention policy"
+
+
+class PreconditionFailed(Problem):
+    """The request is of another version of a protocol."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    slug = "precondition-failed"
+    title = "The request is of another version"
 
 
 class TooLarge(Problem):

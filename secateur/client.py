@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import cast
 
-from secateur import downloads, uploads
+from secateur import downloads, resumable, uploads
 from secateur.answers import list_of, object_of
 from secateur.calls import PAGE_SIZE, path_to
 from secateur.downloads import OnBytes
@@ -39,6 +39,8 @@ class Client(JobCalls, SweepCalls, KeyCalls):
     ) -> Dataset:
         """Upload a dataset, one CSV, TSV, JSONL, Parquet or SQuAD JSON file for each split.
 
+        Large files are sent in parts, and go on where a connection breaks.
+
         Args:
             name: What to call it.
             splits: The file of each split: `{"train": "train.csv", "validation": "dev.csv"}`.
@@ -53,6 +55,8 @@ class Client(JobCalls, SweepCalls, KeyCalls):
 
     def upload_model(self, name: str, directory: str | Path, on_bytes: OnBytes = downloads.ignore) -> Model:
         """Upload a model's Hugging Face directory: configuration, tokenizer and safetensors weights.
+
+        Large files are sent in parts, and go on where a connection breaks.
 
         Other files in it (read-me, pickled weights, subdirectories) are left out; `uploads.model_files` lists them.
 
@@ -118,6 +122,10 @@ class Client(JobCalls, SweepCalls, KeyCalls):
         return cast(Health, object_of(response, "status", "checks"))
 
     def _upload(self, path: str, name: str, fields: uploads.Fields, on_bytes: OnBytes) -> dict[str, object]:
-        outgoing = uploads.Outgoing(fields, on_bytes)
-        response = self._service.upload(path, {"name": name}, outgoing.open, UPLOAD_TIMEOUT_S)
+        large = [(field, file) for field, file in fields if file.stat().st_size >= resumable.LARGE]
+        named: dict[str, list[str]] = {}
+        for field, file in large:
+            named.setdefault(field, []).append(resumable.send(self._service, file, on_bytes, UPLOAD_TIMEOUT_S))
+        outgoing = uploads.Outgoing([each for each in fields if each not in large], on_bytes)
+        response = self._service.upload(path, {"name": name, **named}, outgoing.open, UPLOAD_TIMEOUT_S)
         return object_of(response, "id")

@@ -11,6 +11,7 @@ SecateurError
 │   ├── Invalid              400, 413, 415, 422: what was sent
 │   └── ServiceUnavailable   429, 503: not now; the client already tried again
 ├── LocalFileError           a file of yours cannot be read or written
+├── BrokenUpload             a file arrived altered
 ├── BrokenDownload           an artifact arrived incomplete, altered or with an unsafe name
 ├── CannotUnpack             a packed model is damaged, or what unpacks it is not installed
 ├── WaitTimeout              the job did not end in the time given
@@ -124,6 +125,10 @@ class ServiceUnavailable(ApiProblem):
 
 class LocalFileError(SecateurError):
     """A file or directory on this machine cannot be read or written."""
+
+
+class BrokenUpload(SecateurError):
+    """A file arrived at the service altered."""
 
 
 class BrokenDownload(SecateurError):

@@ -1,7 +1,7 @@
 """Sending one request: what is tried again and what is given up."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import IO
@@ -90,26 +90,45 @@ class Transport:
         return self._repeat(once, again, passing)
 
     def upload(
-        self, path: str, data: Mapping[str, str], open_files: Callable[[], Files], timeout: float
+        self, path: str, data: Mapping[str, str | list[str]], open_files: Callable[[], Files], timeout: float
     ) -> httpx.Response:
         """POST files as multipart, streamed from disk.
 
         Args:
             path: The path below the service's address.
-            data: The plain fields.
+            data: The plain fields, with their value or values.
             open_files: Opens the files anew for each try; they are closed here.
             timeout: Seconds without any progress before giving up; validating a large file takes a while.
         """
 
         def once() -> httpx.Response:
             files = open_files()
+            # Not as `data`: without any file the form would be of another type.
+            fields = [(name, (None, each)) for name, value in data.items() for each in _listed(value)]
             try:
-                return self._http.post(path, data=data, files=files, timeout=timeout)
+                return self._http.post(path, files=[*fields, *files], timeout=timeout)
             finally:
                 for _, (_, file, _) in files:
                     file.close()
 
         return self._repeat(once, Again.IF_NOT_SENT, ())
+
+    def patch(self, path: str, headers: Mapping[str, str], body: Iterator[bytes], timeout: float) -> None:
+        """PATCH bytes as they come; a single try, because the service knows how much it already has.
+
+        Args:
+            path: The path below the service's address.
+            headers: Further headers.
+            body: The bytes.
+            timeout: Seconds without any progress before giving up.
+        """
+        given = {"Content-Type": "application/offset+octet-stream", **headers}
+        try:
+            response = self._http.patch(path, headers=given, content=body, timeout=timeout)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        if response.status_code >= 300:
+            raise problem_of(response)
 
     @contextmanager
     def stream(self, path: str, headers: Mapping[str, str], timeout: float | None = None) -> Generator[httpx.Response]:
@@ -166,6 +185,10 @@ class Transport:
         if isinstance(error, httpx.TimeoutException):
             return ServiceUnreachable(f"The service at {where} did not answer in time. Try again, or look at its logs.")
         return ServiceUnreachable(f"The connection to {where} broke ({str(error) or type(error).__name__}). Try again.")
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _given(params: Params | None) -> dict[str, str | int | bool | Sequence[str]]:

@@ -30,7 +30,9 @@ from store.errors import (
     InvalidCursor,
     KeyOver,
     NotFound,
+    OffsetMoved,
     QueueFull,
+    QuotaExceeded,
     StoreError,
     SweepRefused,
     TransitionRefused,
@@ -39,6 +41,7 @@ from store.events import add_event, events_after
 from store.fences import Fence
 from store.following import changes_of, versions_of
 from store.forecasts import Place, place_of
+from store.growing import GrowingBlob
 from store.jobs import attempts_of, get_job, list_jobs
 from store.key_text import hide_keys
 from store.keys import (
@@ -95,6 +98,16 @@ from store.tables import (
     ModelFile,
     Sweep,
     Team,
+    Upload,
+)
+from store.uploads import (
+    UploadState,
+    begin_upload,
+    complete_upload,
+    end_upload,
+    expire_uploads,
+    get_upload,
+    prolong_upload,
 )
 from store.workers import announce_worker, most_gpus_offered
 
@@ -125,6 +138,7 @@ __all__ = [
     "Fence",
     "FenceLost",
     "FilesExpired",
+    "GrowingBlob",
     "IdempotencyConflict",
     "InUse",
     "InputGone",
@@ -149,10 +163,12 @@ __all__ = [
     "NewSplit",
     "NewSweep",
     "NotFound",
+    "OffsetMoved",
     "Page",
     "Place",
     "Principal",
     "QueueFull",
+    "QuotaExceeded",
     "ReadSession",
     "Scope",
     "Settings",
@@ -163,15 +179,19 @@ __all__ = [
     "SweepRefused",
     "Team",
     "TransitionRefused",
+    "Upload",
+    "UploadState",
     "WriteSession",
     "add_event",
     "announce_worker",
     "attempts_of",
     "authenticate",
+    "begin_upload",
     "cancel_sweep",
     "changes_of",
     "checkpoints_of",
     "claim_next",
+    "complete_upload",
     "create_job",
     "create_key",
     "create_sweep",
@@ -181,10 +201,12 @@ __all__ = [
     "delete_model",
     "delete_sweep",
     "discard_checkpoint",
+    "end_upload",
     "ensure_team",
     "events_after",
     "expire_checkpoints",
     "expire_files",
+    "expire_uploads",
     "finish_cancelled",
     "finish_failed",
     "finish_succeeded",
@@ -195,6 +217,7 @@ __all__ = [
     "get_key",
     "get_model",
     "get_sweep",
+    "get_upload",
     "hide_keys",
     "insert_dataset",
     "insert_model",
@@ -221,6 +244,7 @@ __all__ = [
     "peek",
     "pin_job",
     "place_of",
+    "prolong_upload",
     "publish_checkpoint",
     "queues_with_work",
     "record_call",

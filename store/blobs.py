@@ -14,7 +14,7 @@ from store.engine import Database, WriteSession
 from store.errors import BlobAbandoned, BlobCorrupt, NotFound
 from store.ids import new_id
 from store.isolation import ACROSS_TEAMS
-from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, ModelFile
+from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, ModelFile, Upload
 
 CHUNK_BYTES = 4 * 2**20
 
@@ -25,7 +25,7 @@ _JUST_TOUCHED_S = 60.0
 LONGEST_UPLOAD_S = 6 * 3600.0
 
 #: Every column that refers to a blob; a test looks for those that are missing here.
-REFERENCES = (Artifact.blob_id, Checkpoint.blob_id, DatasetSplit.blob_id, ModelFile.blob_id)
+REFERENCES = (Artifact.blob_id, Checkpoint.blob_id, DatasetSplit.blob_id, ModelFile.blob_id, Upload.blob_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class BlobStore(Protocol):
     def sweep(self, older_than_s: float) -> int:
         """Delete what nobody needs and nobody has touched for so many seconds; say how many files.
 
-        These are uploads that were begun and never finished, and files that nothing refers to: of attempts that lost
+        These are files that were begun and never finished, and files that nothing refers to: of attempts that lost
         their job before they could publish, of checkpoints that newer ones have replaced, of deleted jobs.
         """
 
@@ -78,7 +78,7 @@ class DatabaseBlobStore:
         for position, chunk in enumerate(_rechunked(stream, self._chunk_bytes)):
             digest.update(chunk)
             size += len(chunk)
-            codec, data = _encoded(chunk)
+            codec, data = encoded(chunk)
             with self._database.write() as session:
                 _touch(session, blob_id, size)
                 session.execute(insert(BlobChunk).values(blob_id=blob_id, position=position, codec=codec, data=data))
@@ -119,7 +119,7 @@ class DatabaseBlobStore:
                 chunk = session.get(BlobChunk, (blob.id, position))
             if chunk is None:
                 raise BlobCorrupt(blob.id, f"chunk {position} is missing")
-            data = _decoded(chunk, min(blob.chunk_bytes, blob.size - offset))
+            data = decoded(chunk, min(blob.chunk_bytes, blob.size - offset))
             yield data[max(start - offset, 0) : end - offset]
             position += 1
 
@@ -127,18 +127,31 @@ class DatabaseBlobStore:
         """Give a staged blob its name, or drop it for one that has the name already."""
         try:
             with self._database.write() as session:
-                if (first := _published(session, sha256)) is None:
-                    _touch(session, blob_id, size, sha256=sha256)
-                    return BlobRef(blob_id, sha256, size)
-                session.execute(delete(Blob).where(Blob.id == blob_id))
+                first = publish(session, blob_id, sha256, size)
+                if first != blob_id:
+                    session.execute(delete(Blob).where(Blob.id == blob_id))
+                return BlobRef(first, sha256, size)
         except IntegrityError:
             # Another upload of the same content was published between our look and our write.
             with self._database.write() as session:
-                first = _published(session, sha256)
+                theirs = _published(session, sha256)
                 session.execute(delete(Blob).where(Blob.id == blob_id))
-            if first is None:
+            if theirs is None:
                 raise
-        return BlobRef(first, sha256, size)
+            return BlobRef(theirs, sha256, size)
+
+
+def publish(session: WriteSession, blob_id: str, sha256: str, size: int) -> str:
+    """Give a staged blob its name; return the blob that has it now, which is another one if that had it before.
+
+    Raises:
+        BlobAbandoned: It was swept away.
+        IntegrityError: Another one was given the name at the same time; ask again in a new transaction.
+    """
+    if (first := _published(session, sha256)) is not None:
+        return first
+    _touch(session, blob_id, size, sha256=sha256)
+    return blob_id
 
 
 def release_blobs(session: WriteSession, blob_ids: Sequence[str], older_than_s: float = _JUST_TOUCHED_S) -> int:
@@ -153,7 +166,7 @@ def _delete_unused(session: WriteSession, older_than_s: float, *which: ColumnEle
     used = or_(*(exists().where(column == Blob.id) for column in REFERENCES))
     deleted = session.scalars(
         delete(Blob)
-        .where(Blob.touched_at < db_now(-older_than_s), or_(Blob.sha256.is_(None), ~used), *which)
+        .where(Blob.touched_at < db_now(-older_than_s), ~used, *which)
         .returning(Blob.id)
         .execution_options(synchronize_session=False, **ACROSS_TEAMS)  # one file may be of several teams
     ).all()
@@ -196,13 +209,18 @@ def _rechunked(stream: Iterable[bytes], chunk_bytes: int) -> Iterator[bytes]:
         yield bytes(buffer)
 
 
-def _encoded(chunk: bytes) -> tuple[str, bytes]:
+def encoded(chunk: bytes) -> tuple[str, bytes]:
     """Compress a chunk if that makes it smaller. Level 1: a sparse model shrinks to 1/13 of its size, at disk speed."""
     packed = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(chunk)
     return ("zstd", packed) if len(packed) < len(chunk) else ("raw", chunk)
 
 
-def _decoded(chunk: BlobChunk, size: int) -> bytes:
+def decoded(chunk: BlobChunk, size: int) -> bytes:
+    """The `size` bytes that a chunk holds.
+
+    Raises:
+        BlobCorrupt: It holds others.
+    """
     data = chunk.data
     if chunk.codec == "zstd":
         try:

@@ -10,6 +10,8 @@ StoreError
 ├── KeyOver                 the API key was revoked, has expired, or was replaced
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
+├── QuotaExceeded           the team has as much on its way in as it may
+├── OffsetMoved             an upload does not end where its next part begins
 ├── InvalidCursor           the page cursor is not one we gave
 ├── FenceLost               the attempt no longer owns its job
 └── BlobError
@@ -127,6 +129,24 @@ class QueueFull(StoreError):
             "limit."
         )
         self.limit = limit
+
+
+class QuotaExceeded(StoreError):
+    """The team has as much on its way in as it may."""
+
+    def __init__(self, taken: int, size: int, quota: int) -> None:
+        super().__init__(
+            f"Your team's uploads take {taken:,} bytes; with these {size:,} it would exceed the {quota:,} that it "
+            "may have. Use or delete some, wait until they expire, or let the operator raise "
+            "SECATEUR_TEAM_MAX_UPLOAD_BYTES."
+        )
+
+
+class OffsetMoved(StoreError):
+    """An upload does not end where its next part begins: somebody else has added to it, or it is whole or gone."""
+
+    def __init__(self) -> None:
+        super().__init__("The upload has changed meanwhile. HEAD says where to go on.")
 
 
 class InvalidCursor(StoreError):

@@ -56,6 +56,14 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(
         4 * 2**30, gt=0, description="The largest accepted upload of one model, all its files together, in bytes."
     )
+    upload_ttl_s: float = Field(
+        86_400.0,
+        gt=0,
+        description="How long an upload in parts is kept when nothing more comes of it, in seconds.",
+    )
+    team_max_upload_bytes: int = Field(
+        16 * 2**30, gt=0, description="What a team's uploads in parts may come to together, in bytes."
+    )
     file_roots: str | None = Field(
         None,
         description="Folders below which specs may name file:// paths, separated as in PATH; unset refuses all. Every "

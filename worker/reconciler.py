@@ -11,7 +11,16 @@ from typing import Any, cast
 import structlog
 from kombu.exceptions import ChannelError
 
-from store import DATABASE_AWAY, Database, DatabaseBlobStore, Settings, open_database, queues_with_work, requeue_expired
+from store import (
+    DATABASE_AWAY,
+    Database,
+    DatabaseBlobStore,
+    Settings,
+    expire_uploads,
+    open_database,
+    queues_with_work,
+    requeue_expired,
+)
 from store.blobs import LONGEST_UPLOAD_S
 from store.doorbell import ENOUGH_RINGS
 from worker import logs
@@ -32,6 +41,8 @@ def reconcile(database: Database, settings: Settings) -> None:
     for queue in queues:
         _ring(queue)
     apply_retention(database, settings)
+    with database.write() as session:
+        expire_uploads(session)
     DatabaseBlobStore(database).sweep(LONGEST_UPLOAD_S)
 
 

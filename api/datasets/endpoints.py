@@ -13,6 +13,7 @@ from api.documentation import Fragment, multipart_body, problems_of
 from api.ids import DatasetId
 from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
+from api.uploads.service import with_uploads
 from store import delete_dataset, get_dataset, list_datasets
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=problems_of(401, 403, 422, 429))
@@ -43,7 +44,8 @@ def post(here: Here, caller: Submitter, form: Annotated[Form, Depends(uploaded)]
     Types are inferred over all splits together; an empty CSV cell is null. A malformed file is refused with its line
     and the reason, and then nothing is stored.
     """
-    dataset = service.take_in(here, caller, form)
+    with with_uploads(here, caller, form, here.settings.max_dataset_bytes) as whole:
+        dataset = service.take_in(here, caller, whole)
     response.headers["Location"] = f"/v1/datasets/{dataset.id}"
     return dataset_view(dataset)
 

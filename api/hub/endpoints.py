@@ -22,17 +22,17 @@ from store import Principal
 router = APIRouter(prefix="/hf", tags=["hub"], responses=problems_of(401, 403, 404, 410, 422), route_class=HubRoute)
 
 
-def repository(here: Here, caller: Reader, kind: Kind, namespace: str, name: str) -> Repository:
+def find(here: Here, caller: Reader, kind: Kind, namespace: str, repository: str) -> Repository:
     """The team's repository that a path names.
 
     Raises:
         RepoNotFound: There is none.
     """
     with here.database.read() as session:
-        return find_repository(session, caller.team_id, kind, namespace, name)
+        return find_repository(session, caller.team_id, kind, namespace, repository)
 
 
-def at_revision(found: Annotated[Repository, Depends(repository)], revision: str) -> Repository:
+def at_revision(found: Annotated[Repository, Depends(find)], revision: str) -> Repository:
     """The team's repository that a path names, which has the revision that it names.
 
     Raises:
@@ -47,13 +47,13 @@ def at_revision(found: Annotated[Repository, Depends(repository)], revision: str
 def of_kind(kind: Kind) -> Callable[[Services, Principal, str, str, str], Repository]:
     """The same, for paths that do not spell their kind."""
 
-    def dependency(here: Here, caller: Reader, namespace: str, name: str, revision: str) -> Repository:
-        return at_revision(repository(here, caller, kind, namespace, name), revision)
+    def dependency(here: Here, caller: Reader, namespace: str, repository: str, revision: str) -> Repository:
+        return at_revision(find(here, caller, kind, namespace, repository), revision)
 
     return dependency
 
 
-Found = Annotated[Repository, Depends(repository)]
+Found = Annotated[Repository, Depends(find)]
 AtRevision = Annotated[Repository, Depends(at_revision)]
 ModelAtRevision = Annotated[Repository, Depends(of_kind(Kind.MODELS))]
 DatasetAtRevision = Annotated[Repository, Depends(of_kind(Kind.DATASETS))]
@@ -63,20 +63,22 @@ Recursive = Annotated[bool, Query(description="With all below.")]
 _FILE = {200: {"content": {"application/octet-stream": {}}}, **problems_of(416)}
 
 
-@router.get("/api/{kind}/{namespace}/{name}", summary="Look at a repository")
+@router.get("/api/{kind}/{namespace}/{repository}", summary="Look at a repository")
 def get_repository(found: Found, *, blobs: Blobs = False) -> RepositoryView:
     """The repository at its only revision."""
     return get_revision(at_revision(found, MAIN), blobs=blobs)
 
 
-@router.get("/api/{kind}/{namespace}/{name}/revision/{revision}", summary="Look at a revision")
+@router.get("/api/{kind}/{namespace}/{repository}/revision/{revision}", summary="Look at a revision")
 def get_revision(found: AtRevision, *, blobs: Blobs = False) -> RepositoryView:
     """The repository at `main` or its commit, which are one."""
     return repository_view(found, blobs=blobs)
 
 
 @router.get(
-    "/api/{kind}/{namespace}/{name}/tree/{revision}", response_model_exclude_none=True, summary="List a repository"
+    "/api/{kind}/{namespace}/{repository}/tree/{revision}",
+    response_model_exclude_none=True,
+    summary="List a repository",
 )
 def get_tree(found: AtRevision, *, recursive: Recursive = False) -> list[TreeEntryView]:
     """Its files and folders."""
@@ -84,7 +86,7 @@ def get_tree(found: AtRevision, *, recursive: Recursive = False) -> list[TreeEnt
 
 
 @router.get(
-    "/api/{kind}/{namespace}/{name}/tree/{revision}/{path:path}",
+    "/api/{kind}/{namespace}/{repository}/tree/{revision}/{path:path}",
     response_model_exclude_none=True,
     summary="List a folder",
 )
@@ -94,7 +96,7 @@ def get_folder(found: AtRevision, path: str, *, recursive: Recursive = False) ->
 
 
 @router.post(
-    "/api/{kind}/{namespace}/{name}/paths-info/{revision}",
+    "/api/{kind}/{namespace}/{repository}/paths-info/{revision}",
     openapi_extra=form_body({"paths": {"type": "array", "items": {"type": "string"}}}, required=["paths"]),
     responses=problems_of(413),
     response_model_exclude_none=True,
@@ -105,9 +107,9 @@ def post_paths(found: AtRevision, form: FormBody) -> list[TreeEntryView]:
     return paths_view(found, form.get("paths", []))
 
 
-@router.head("/datasets/{namespace}/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+@router.head("/datasets/{namespace}/{repository}/resolve/{revision}/{path:path}", include_in_schema=False)
 @router.get(
-    "/datasets/{namespace}/{name}/resolve/{revision}/{path:path}",
+    "/datasets/{namespace}/{repository}/resolve/{revision}/{path:path}",
     responses=_FILE,
     response_class=Response,
     summary="Download a file of a dataset",
@@ -117,9 +119,9 @@ def get_dataset_file(here: Here, found: DatasetAtRevision, path: str, request: R
     return _file(here, found, path, request)
 
 
-@router.head("/{namespace}/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+@router.head("/{namespace}/{repository}/resolve/{revision}/{path:path}", include_in_schema=False)
 @router.get(
-    "/{namespace}/{name}/resolve/{revision}/{path:path}",
+    "/{namespace}/{repository}/resolve/{revision}/{path:path}",
     responses=_FILE,
     response_class=Response,
     summary="Download a file of a model",

@@ -1,11 +1,12 @@
 """Has the models and datasets that a spec names elsewhere taken in, before the spec is checked against them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from api.audit.trail import will_be_audited
 from api.auth import caller
 from api.bodies import Body, JsonBody
 from api.dependencies import Here, Services
@@ -20,7 +21,7 @@ from store import JsonObject, Principal, Scope, first_answer
 Asking = Annotated[Principal, Depends(caller)]
 
 
-async def fetched_for(here: Services, asking: Principal, *specs: JsonObject) -> Fetched:
+async def fetched_for(request: Request, here: Services, asking: Principal, specs: Sequence[JsonObject]) -> Fetched:
     """The sources of specs; none where one of them is wrong anyway: gigabytes may come for it.
 
     Raises:
@@ -36,6 +37,7 @@ async def fetched_for(here: Services, asking: Principal, *specs: JsonObject) -> 
             "Models and datasets from elsewhere are taken into the store, which needs a key with scope 'submit'. "
             "Validate with such a key, or name uploads."
         )
+    will_be_audited(request, asking)  # also where a spec is only validated
 
     def work(kind: Kind, source: External) -> Stored:
         found = take_in(here, asking, kind, source)
@@ -45,12 +47,14 @@ async def fetched_for(here: Services, asking: Principal, *specs: JsonObject) -> 
     return await here.fetches.fetch(asking.team_id, named, work)
 
 
-async def fetched_sources(here: Here, asking: Asking, body: JsonBody) -> Fetched:
+async def fetched_sources(request: Request, here: Here, asking: Asking, body: JsonBody) -> Fetched:
     """The sources of the request's spec; raises as `fetched_for` does."""
-    return await fetched_for(here, asking, body.document)
+    return await fetched_for(request, here, asking, [body.document])
 
 
-async def fetched_once(here: Here, asking: Asking, body: JsonBody, idempotency_key: IdempotencyKey = None) -> Fetched:
+async def fetched_once(
+    request: Request, here: Here, asking: Asking, body: JsonBody, idempotency_key: IdempotencyKey = None
+) -> Fetched:
     """The same, and none where the request was answered before.
 
     Raises:
@@ -58,7 +62,7 @@ async def fetched_once(here: Here, asking: Asking, body: JsonBody, idempotency_k
     """
     if idempotency_key is not None and await run_in_threadpool(_was_answered, here, asking, body, idempotency_key):
         return NOTHING
-    return await fetched_sources(here, asking, body)
+    return await fetched_sources(request, here, asking, body)
 
 
 Sources = Annotated[Fetched, Depends(fetched_sources)]

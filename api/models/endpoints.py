@@ -14,6 +14,7 @@ from api.models.inspection import MAX_FILES
 from api.models.schemas import ModelView, model_view
 from api.multipart import Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
+from api.uploads.service import with_uploads
 from store import delete_model, get_model, list_models
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422, 429))
@@ -46,7 +47,8 @@ def post(here: Here, caller: Submitter, form: Annotated[Form, Depends(uploaded)]
     Pickles, archives, code and paths are refused; weights and tokenizer must fit the configuration. What is refused
     leaves nothing behind.
     """
-    model = service.take_in(here, caller, form)
+    with with_uploads(here, caller, form, here.settings.max_model_bytes) as whole:
+        model = service.take_in(here, caller, whole)
     response.headers["Location"] = f"/v1/models/{model.id}"
     return model_view(model)
 

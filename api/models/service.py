@@ -30,5 +30,7 @@ def take_in(here: Services, caller: Principal, form: Form, *, source: str | None
 
 
 def _store(blobs: BlobStore, file: FilePart) -> BlobRef:
+    if file.blob is not None:
+        return file.blob
     file.stream.seek(0)
     return blobs.write(pieces(file.stream))

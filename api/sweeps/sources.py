@@ -2,7 +2,7 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from api.bodies import JsonBody
 from api.dependencies import Here
@@ -12,7 +12,7 @@ from api.sweeps.grid import points_of, read_sweep, spec_at
 from store import JsonObject, JsonValue
 
 
-async def fetched_sources(here: Here, asking: Asking, body: JsonBody) -> Fetched:
+async def fetched_sources(request: Request, here: Here, asking: Asking, body: JsonBody) -> Fetched:
     """The sources of all jobs of the request's sweep.
 
     Raises:
@@ -22,7 +22,7 @@ async def fetched_sources(here: Here, asking: Asking, body: JsonBody) -> Fetched
     """
     asked = read_sweep(body.document)
     base, grid = cast(JsonObject, asked.base), cast(dict[str, list[JsonValue]], asked.grid)
-    return await fetched_for(here, asking, *(spec_at(base, point) for point in points_of(grid)))
+    return await fetched_for(request, here, asking, [spec_at(base, point) for point in points_of(grid)])
 
 
 Sources = Annotated[Fetched, Depends(fetched_sources)]

@@ -8,6 +8,7 @@ from store.tables.jobs import Attempt, Event, IdempotencyKey, Job
 from store.tables.outputs import Artifact, AttemptLog, Checkpoint, MaskLayer, Metric
 from store.tables.sweeps import Sweep
 from store.tables.tenants import Key, Team
+from store.tables.uploads import Upload
 from store.tables.workers import Worker
 
 __all__ = [
@@ -31,5 +32,6 @@ __all__ = [
     "ModelFile",
     "Sweep",
     "Team",
+    "Upload",
     "Worker",
 ]

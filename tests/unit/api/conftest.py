@@ -22,6 +22,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return Settings(
         database_url=f"sqlite:///{file}",
         broker_url="redis://127.0.0.1:1/0",
+        team_max_upload_bytes=5_000_000,
         hub_endpoint="http://127.0.0.1:1",
         hub_allow="google-bert/*,nyu-mll/*",
         file_roots=str(roots),

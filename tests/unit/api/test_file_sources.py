@@ -198,6 +198,17 @@ def test_a_key_that_may_only_read_takes_nothing_in(api: Api, spec: dict[str, obj
     assert validated.json()["spec"]["model"].startswith(f"{spec['model']}#sha256=")
 
 
+def test_a_sweep_takes_in_what_its_jobs_name(api: Api, spec: dict[str, object], root: Path) -> None:
+    write(root / "other", bert_files(layers=1, num_hidden_layers=1))
+    base = {"dataset": spec["dataset"], "method": "movement", "target_sparsity": 0.9}
+    grid = {"model": [spec["model"], f"file://{root.name}/other"], "training.seed": [1, 2]}
+    sweep = api.call("POST", "/v1/sweeps", json={"base": base, "grid": grid})
+    assert sweep.status_code == 202, sweep.text
+    jobs = [api.get(run["url"]).json()["spec"]["model"] for run in sweep.json()["runs"]]
+    assert set(jobs) == {model["source"] for model in api.get("/v1/models").json()["data"]}
+    assert len(set(jobs)) == 2
+
+
 def test_a_spec_that_is_wrong_anyway_brings_nothing_in(api: Api, spec: dict[str, object]) -> None:
     refused = api.submit({**spec, "target_sparsity": 2})
     assert [error["pointer"] for error in refused.json()["errors"]] == ["/target_sparsity"]

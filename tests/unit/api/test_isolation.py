@@ -60,6 +60,19 @@ def a_key(api: Api) -> str:
     return str(api.call("POST", "/v1/keys", json={"name": "ci"}).json()["id"])
 
 
+def an_upload(api: Api) -> str:
+    return str(api.call("POST", "/v1/uploads", headers=TUS).json()["id"])
+
+
+#: What begins an upload in parts, and adds nothing to it.
+TUS = {
+    "Tus-Resumable": "1.0.0",
+    "Upload-Length": "1",
+    "Upload-Metadata": "filename Zg==",
+    "Upload-Offset": "0",
+    "Content-Type": "application/offset+octet-stream",
+}
+
 #: How to make what each parameter of a path names; a new one needs a line here.
 THINGS: dict[str, Thing] = {
     "job_id": a_job,
@@ -67,7 +80,13 @@ THINGS: dict[str, Thing] = {
     "dataset_id": a_dataset,
     "model_id": a_model,
     "key_id": a_key,
+    "upload_id": an_upload,
     "name": lambda api: "model/config.json",
+    "kind": lambda api: "datasets",
+    "namespace": lambda api: "datasets",
+    "repository": a_dataset,
+    "revision": lambda api: "main",
+    "path": lambda api: "data",
 }
 
 #: Requests that the state of a job that has succeeded forbids, once it is one's own.
@@ -114,20 +133,25 @@ def test_what_is_another_teams_is_not_there(
     assert set(names) <= set(THINGS), "Say in THINGS how to make what this route names."
     # What is deleted is gone for the tests that follow, so that it is made for this one.
     mine = things if method != "DELETE" else {name: THINGS[name](owner) for name in names}
+    if path.startswith("/hf/{namespace}"):
+        mine = {**mine, "namespace": "models", "repository": things["model_id"], "path": "config.json"}
+    elif "/resolve/" in path:
+        mine = {**mine, "path": "data/train-00000-of-00001.parquet"}
+    headers = TUS if path.startswith("/v1/uploads") else {}
     url = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: mine[found[1]], path)
-    refused = stranger.call(method, url)
+    refused = stranger.call(method, url, headers=headers)
     assert refused.status_code == 404, refused.text
-    unknown = re.sub(r"(job|swp|ds|mdl|key)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
-    nowhere = stranger.call(method, unknown)
+    unknown = re.sub(r"(job|swp|ds|mdl|key|upl)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
+    nowhere = stranger.call(method, unknown, headers=headers)
     assert said(nowhere, unknown) == said(refused, url), "nothing tells what is another's from what is not there"
-    own = owner.call(method, url)
+    own = owner.call(method, url, headers=headers)
     assert own.status_code in ({409} if path.rpartition("/")[2] in REFUSED_TO_ITS_OWNER else {200, 201, 202, 204})
 
 
 def said(answer: Any, url: str) -> tuple[int, str]:
     """An answer's status and words, without the id that was asked for."""
     detail = answer.json()["detail"] if answer.text else ""
-    return answer.status_code, re.sub(r"(job|swp|ds|mdl|key)_\w+", "ID", detail)
+    return answer.status_code, re.sub(r"(job|swp|ds|mdl|key|upl)_\w+", "ID", detail)
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/models", "/v1/keys"])

@@ -1,0 +1,1 @@
+"""Large files in parts, over connections that break: the tus protocol."""
