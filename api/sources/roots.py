@@ -55,10 +55,17 @@ class Below:
         return self.path.is_dir()
 
     def names(self) -> list[str]:
-        """The files in the folder; other folders and hidden files count as not there."""
-        return sorted(
-            entry.name for entry in os.scandir(self.path) if entry.is_file() and not entry.name.startswith(".")
-        )
+        """The files in the folder; other folders and hidden files count as not there.
+
+        Raises:
+            SourceRefused: It cannot be read.
+        """
+        try:
+            return sorted(
+                entry.name for entry in os.scandir(self.path) if entry.is_file() and not entry.name.startswith(".")
+            )
+        except OSError as error:
+            raise SourceRefused(f"{self.path.name!r} cannot be read: {error.strerror}.") from error
 
     def read(self, name: str = "") -> Iterator[bytes]:
         """Yield the bytes of a file in the folder, or of the file itself.
@@ -78,9 +85,12 @@ class Below:
                 yield piece
 
     def _resolved(self, path: Path | None, name: str) -> Path:
-        real = None if path is None else Path(os.path.realpath(path))
+        try:
+            real = None if path is None else Path(os.path.realpath(path, strict=True))
+        except OSError:
+            real = None
         # One answer for what is not there and what lies elsewhere: what is outside is not even said to exist.
-        if real is None or self._root_of(real) is None or not real.exists():
+        if real is None or self._root_of(real) is None:
             raise SourceRefused(
                 f"there is nothing called {name!r} below the service's roots (SECATEUR_FILE_ROOTS). Links that leave "
                 "them are not followed."
