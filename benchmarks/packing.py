@@ -9,7 +9,6 @@ rounds, since machines are noisy.
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -162,7 +161,6 @@ def main() -> None:
         f"{prunable:,} prunable weights, {kept / prunable:.1%} kept; masks take at least {bound:,.0f} bytes", flush=True
     )
 
-    os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         speed = rates(model, scratch)
