@@ -26,7 +26,7 @@ def processor_seconds(code: str) -> float:
 
 
 def test_the_api_carries_no_torch_and_starts_soon() -> None:
-    assert processor_seconds(API) < 2 * processor_seconds(LIBRARIES), "as a ratio: machines differ"
+    assert processor_seconds(API) < 3 * processor_seconds(LIBRARIES), "as a ratio: machines differ; torch adds two"
 
 
 def test_the_rows_held_out_are_as_many_as_the_core_holds_out() -> None:
