@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -87,7 +87,8 @@ class _FleetCollector(Collector):
         for status, count in found.jobs.items():
             jobs.add_metric((status,), count)
         yield jobs
-        attempts = CounterMetricFamily("secateur_attempts", "Attempts that ended, by outcome.", labels=("outcome",))
+        # No counter: it falls when jobs are deleted, and Prometheus takes a counter that falls for one that began anew.
+        attempts = GaugeMetricFamily("secateur_attempts", "Ended attempts on record, by outcome.", labels=("outcome",))
         for outcome, count in found.attempts.items():
             attempts.add_metric((outcome,), count)
         yield attempts

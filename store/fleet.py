@@ -20,7 +20,7 @@ class Fleet:
 
     Attributes:
         jobs: how many are in each state.
-        attempts: how many ended in each way.
+        attempts: how many ended in each way, of those on record.
         longest_wait_s: since the job was submitted that has waited longest of those a worker could take; 0 if none.
         oldest_heartbeat_s: since the last sign of life of the running attempt that has been silent longest; 0 if none.
     """

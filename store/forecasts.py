@@ -52,13 +52,13 @@ def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
     """Let the jobs before this one, and then this one, take the places of those that run now, as these become free.
 
     None unless it is known how long the running jobs still take and how long jobs like those in the line took before.
-    What limits and workers with several GPUs will do is not known.
+    What limits will do is not known, nor which place a job finds where others hold more GPUs than it asks for or fewer.
     """
     if standing.position > _FARTHEST or standing.is_held:
         return None
     holding = select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == job.queue)
     running = session.execute(holding, execution_options=ACROSS_TEAMS).all()
-    ends = [left for left, gpus in running if left is not None and gpus == 1]
+    ends = [left for left, gpus in running if left is not None and gpus == job.gpus]
     if not ends or len(ends) < len(running):
         return None
     paces: dict[tuple[object, ...], float | None] = {}
@@ -68,7 +68,7 @@ def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
         if kind not in paces:
             paces[kind] = _seconds_per_step(session, each)
         step_s = paces[kind]
-        if each.gpus != 1 or step_s is None or each.total_steps is None:
+        if each.gpus != job.gpus or step_s is None or each.total_steps is None:
             return None
         end = heapq.heappop(ends) + step_s * (each.total_steps or 1)
         heapq.heappush(ends, end)

@@ -107,8 +107,22 @@ def test_an_estimate_adds_what_runs_what_waits_and_what_such_jobs_took(
     assert etas == [pytest.approx(60, abs=0.5), pytest.approx(90, abs=0.5), pytest.approx(240, abs=1)]
 
 
+def test_jobs_of_several_gpus_are_estimated_among_their_own_kind(database: Database, model: tuple[str, str]) -> None:
+    team, mdl = model
+    past(database, team, mdl, seconds=300, steps=100, gpus=2)
+    past(database, team, mdl, seconds=800, steps=100)  # alone it would take longer
+    submit_for(database, team, model_id=mdl, gpus=2)
+    change(database, claim_id(database, gpus=2) or "", eta_s=30.0)
+    first, other, last = (submit_for(database, team, model_id=mdl, total_steps=10, gpus=gpus) for gpus in (2, 1, 2))
+    found = place(database, first)
+    assert found is not None
+    assert found.eta_s == pytest.approx(60, abs=0.5)
+    assert place(database, other) == Place(2, None)
+    assert place(database, last) == Place(3, None), "which place the other will take is not known"
+
+
 @pytest.mark.parametrize(
-    "unknown", ["nothing runs", "no such job ever ended", "a running job does not say", "several GPUs", "interrupted"]
+    "unknown", ["nothing runs", "no such job ever ended", "a running job does not say", "other GPUs", "interrupted"]
 )
 def test_what_cannot_be_told_is_not_told(database: Database, model: tuple[str, str], unknown: str) -> None:
     team, mdl = model
@@ -118,7 +132,7 @@ def test_what_cannot_be_told_is_not_told(database: Database, model: tuple[str, s
         submit_for(database, team, model_id=mdl)
         running = claim_id(database)
         change(database, running or "", eta_s=None if unknown == "a running job does not say" else 10.0)
-    gpus = 2 if unknown == "several GPUs" else 1
+    gpus = 2 if unknown == "other GPUs" else 1
     job_id = submit_for(database, team, model_id=mdl, total_steps=10, gpus=gpus)
     assert place(database, job_id) == Place(1, None)
 

@@ -79,7 +79,7 @@ def test_jobs_and_attempts_are_those_of_the_database(api: Api, monkeypatch: pyte
     found = scrape(api.client)
     counts = {status: found["secateur_jobs", status] for status in ("queued", "running", "failed", "succeeded")}
     assert counts == {"queued": 1, "running": 1, "failed": 1, "succeeded": 0}
-    assert found["secateur_attempts_total", "failed"] == 1
+    assert found["secateur_attempts", "failed"] == 1
     assert 0 < found["secateur_queue_longest_wait_seconds",] < 60
     assert 0 <= found["secateur_attempt_oldest_heartbeat_seconds",] < 60
 
