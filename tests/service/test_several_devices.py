@@ -1,5 +1,6 @@
 """Jobs on two devices through the real service: two processes that train as one, whatever is done to either."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from store.states import TERMINAL
 from store.tables import Worker
 from tests.service.api import conftest as services
 from tests.service.test_end_to_end import checksum, download, read_masks, upload
-from tests.service.worker.running import command_of, until
+from tests.service.worker.running import Running, command_of, lives, until
 from tests.service.worker.stage import ROOT, Stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -28,12 +29,17 @@ FILES = ("masks.safetensors", "model/model.safetensors")
 PATIENCE_S = 400.0
 
 
+def two_parts(stage: Stage, *, ready: bool) -> Running:
+    """Start a worker that offers its CPU in two parts."""
+    return stage.worker(science=ROOT, ready=ready, lease_s=60, stop_grace_s=60, worker_gpus="cpu:2", checkpoint_steps=5)
+
+
 @pytest.fixture
 def stage(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
-    """A worker that offers its CPU in two parts."""
+    """With such a worker."""
     with ValkeyServer() as broker:
         made = Stage(sqlite_url, broker, tmp_path)
-        made.worker(science=ROOT, ready=False, lease_s=60, stop_grace_s=60, worker_gpus="cpu:2", checkpoint_steps=10)
+        two_parts(made, ready=False)
         made.reconciler()
         yield made
         made.close()
@@ -65,14 +71,10 @@ def finished(client: httpx.Client, stage: Stage, job_id: str) -> dict[str, Any]:
 
 def peer_of(stage: Stage, job_id: str) -> psutil.Process:
     """The second process of the job that runs, once it trains."""
-    until(lambda: stage.job(job_id).step > 10, PATIENCE_S, lambda: stage.told(job_id))
+    until(lambda: stage.job(job_id).step > 5, PATIENCE_S, lambda: stage.told(job_id))
     [trainer] = stage.trainers()
     [peer] = [each for each in trainer.children() if "pruning_core.peer" in command_of(each)]
     return peer
-
-
-def has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_two_devices_train_one_job_whatever_is_done_to_either(
@@ -80,10 +82,10 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
 ) -> None:
     until(lambda: offers(stage) == {"worker-0": 2}, PATIENCE_S)
     training = {
-        "max_steps": 100,
+        "max_steps": 30,
         "batch_size": 16,
         "max_length": 64,
-        "gradient_accumulation": 4,
+        "gradient_accumulation": 2,
         "learning_rate": 3e-3,
         "dense_baseline": False,
         "gpus": 2,
@@ -121,13 +123,27 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
     peer.resume()
     client.post(f"/v1/jobs/{paused}/pause").raise_for_status()
     stage.wait_for(paused, JobStatus.PAUSED, PATIENCE_S)
-    until(lambda: has_ended(peer))
+    until(lambda: not lives(peer))
     client.post(f"/v1/jobs/{paused}/resume").raise_for_status()
     job = finished(client, stage, paused)
     assert job["status"] == "succeeded"
     for name in FILES:
         assert checksum(client, job, name) == checksum(client, undisturbed, name)
-    for each in (killed, paused):
+
+    preempted = submit(client, spec)
+    peer = peer_of(stage, preempted)
+    [worker] = (each for each in stage.running if each.trainers())
+    worker.signal(signal.SIGTERM)
+    assert worker.ends(within_s=60.0) == 0
+    assert not lives(peer)
+    assert (stage.job(preempted).status, stage.outcomes(preempted)) == (JobStatus.QUEUED, ["preempted"])
+    two_parts(stage, ready=True)
+    stage.ring("default")
+    job = finished(client, stage, preempted)
+    assert (job["status"], stage.outcomes(preempted)) == ("succeeded", ["preempted", "succeeded"])
+    for name in FILES:
+        assert checksum(client, job, name) == checksum(client, undisturbed, name)
+    for each in (killed, paused, preempted):
         stage.audit(each)
 
 
@@ -140,12 +156,12 @@ def test_the_others_end_with_a_job_that_is_cancelled_or_whose_trainer_is_killed(
     first = peer_of(stage, job_id)
     [trainer] = stage.trainers()
     trainer.kill()
-    until(lambda: has_ended(first))
+    until(lambda: not lives(first))
     stage.wait_for(job_id, JobStatus.QUEUED, PATIENCE_S)
     stage.no_backoff(job_id)
     until(lambda: stage.is_training(job_id, attempt=2), PATIENCE_S, lambda: stage.told(job_id))
     second = peer_of(stage, job_id)
     client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     assert finished(client, stage, job_id)["status"] == "cancelled"
-    until(lambda: has_ended(second))
+    until(lambda: not lives(second))
     assert stage.outcomes(job_id) == ["lost", "cancelled"]

@@ -52,14 +52,14 @@ class Stage:
         self.broker = broker
         self.folder = folder
         self.scratch = folder / "scratch"
-        self._running: list[Running] = []
+        self.running: list[Running] = []
         self._team, self._model, self._dataset = self._furnish()
 
     # ── Processes ────────────────────────────────────────────────────────────
 
     def worker(self, *, science: Path = QUICK, ready: bool = True, **settings: object) -> Running:
         """Start a Celery worker whose trainers find the science in a folder; wait until it listens."""
-        name = f"worker-{len(self._running)}"
+        name = f"worker-{len(self.running)}"
         options = ["-P", "prefork", "-c", "1", "-Q", DEFAULT_QUEUE, "-n", f"{name}@test", "--loglevel", "info"]
         options += ["--without-mingle", "--without-gossip"]  # a second less to wait for each
         command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", *options]
@@ -70,13 +70,11 @@ class Stage:
 
     def reconciler(self, **settings: object) -> Running:
         """Start a reconciler."""
-        return self._start(
-            f"reconciler-{len(self._running)}", [sys.executable, "-m", "worker.reconciler"], {}, settings
-        )
+        return self._start(f"reconciler-{len(self.running)}", [sys.executable, "-m", "worker.reconciler"], {}, settings)
 
     def close(self) -> None:
         """Kill every process and close the database."""
-        for each in self._running:
+        for each in self.running:
             each.close()
         self.database.close()
 
@@ -95,7 +93,7 @@ class Stage:
             "OMP_NUM_THREADS": "1",
         }
         started = Running(command, environment, self.folder, self.folder / f"{name}.log")
-        self._running.append(started)
+        self.running.append(started)
         return started
 
     # ── Jobs ─────────────────────────────────────────────────────────────────
@@ -184,11 +182,11 @@ class Stage:
 
     def workers(self) -> list[psutil.Process]:
         """Every process of the workers but their trainers."""
-        return [process for each in self._running for process in each.tree() if "celery" in command_of(process)]
+        return [process for each in self.running for process in each.tree() if "celery" in command_of(process)]
 
     def trainers(self) -> list[psutil.Process]:
         """Every training process on the stage."""
-        return [trainer for each in self._running for trainer in each.trainers()]
+        return [trainer for each in self.running for trainer in each.trainers()]
 
     def outputs(self) -> list[Path]:
         """The folders of finished runs that are about to be published."""
@@ -207,7 +205,7 @@ class Stage:
     def told(self, job_id: str) -> str:
         """All that is known, for the message of a failed test."""
         events = [(each.seq, each.type, dict(each.data)) for each in self.events(job_id)]
-        logs = "\n".join(each.log()[-3000:] for each in self._running)
+        logs = "\n".join(each.log()[-3000:] for each in self.running)
         return f"{self.job(job_id).status} {self.job(job_id).error}\n{events}\n{logs}"
 
     def audit(self, job_id: str) -> None:
