@@ -9,9 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api import problems
-from api.problems import FieldError, Problem, ProblemDocument
+from api.problems import FieldError, Problem
 from store.engine import DATABASE_AWAY
 from store.errors import (
     BlobAbandoned,
@@ -53,6 +54,8 @@ _FIELDS: Mapping[type[StoreError], str] = {
 }
 """Where in the request the fault lies."""
 
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -67,15 +70,11 @@ def problem_response(problem: Problem, request: Request) -> Response:
     """The answer for a problem."""
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     body = problems.document(problem, instance=request.url.path, request_id=request_id)
-    return _response(body, problem.headers)
-
-
-def _response(body: ProblemDocument, headers: Mapping[str, str]) -> Response:
     return Response(
         hide_keys(body.model_dump_json(exclude_none=True)),  # whoever pasted a key into an address must not leak it so
         status_code=body.status,
         media_type=problems.MEDIA_TYPE,
-        headers=dict(headers),
+        headers=problem.headers,
     )
 
 
@@ -105,24 +104,28 @@ def _of_store(error: Exception) -> Problem:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown routes, and methods that a route does not have."""
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    headers = error.headers or {}
-    detail = str(error.detail)
-    if status is HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path}. See /docs for what there is."
-    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = (
-            f"{request.method} is not possible on {request.url.path}; use {headers.get('Allow', 'another method')}."
-        )
-    body = ProblemDocument(
-        type=problems.TYPE_PREFIX + status.phrase.lower().replace(" ", "-"),
-        title=status.phrase,
-        status=status.value,
-        detail=detail,
-        instance=request.url.path,
-        request_id=structlog.contextvars.get_contextvars().get("request_id"),
-    )
-    return _response(body, headers)
+    path = request.url.path
+    problem: Problem
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            problem = problems.Missing(f"There is nothing at {path}. See /docs for what there is.")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = ", ".join(_methods_of(request))
+            problem = problems.MethodNotAllowed(
+                f"{request.method} is not possible on {path}; use {allowed}.", allowed=allowed
+            )
+        case _:  # of the framework's own, only a body that breaks off
+            problem = problems.MalformedRequest(f"The request cannot be read: {error.detail}.")
+    return problem_response(problem, request)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What goes with an address, over all its routes: the framework names those of the first only."""
+    asked = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
+    routes = request.app.router.routes
+    return [
+        method for method in _METHODS if any(each.matches({**asked, "method": method})[0] is Match.FULL for each in routes)
+    ]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

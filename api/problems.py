@@ -5,6 +5,7 @@ Problem
 ├── Unauthenticated         401  no key, or not one of ours
 ├── ScopeMissing            403  the key may not do this
 ├── Missing                 404  no such thing, or another team's
+├── MethodNotAllowed        405  the address is right, and cannot be used so
 ├── StateForbids            409  the thing is in a state that does not allow it
 ├── Expired                 410  it was here, and retention has removed it
 ├── PreconditionFailed      412  the request is of another version of a protocol
@@ -89,6 +90,17 @@ class Missing(Problem):
     status = HTTPStatus.NOT_FOUND
     slug = "not-found"
     title = "Not found"
+
+
+class MethodNotAllowed(Problem):
+    """There is something at the address, and the method does not go with it."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    slug = "method-not-allowed"
+    title = "Not possible at this address"
+
+    def __init__(self, detail: str, *, allowed: str) -> None:
+        super().__init__(detail, headers={"Allow": allowed})
 
 
 class StateForbids(Problem):

@@ -10,6 +10,7 @@ from api.auth import Admin
 from api.dependencies import Here
 from api.documentation import problems_of
 from api.problems import FieldError, Invalid
+from api.times import Day
 from store import JobStatus
 from store.usage import Usage, jobs_by_status, present, stored_bytes, total_of, usage_by_day
 
@@ -61,8 +62,8 @@ class UsageView(BaseModel):
 def get(
     here: Here,
     caller: Admin,
-    first: Annotated[date | None, Query(alias="from", description="First day, in UTC.")] = None,
-    last: Annotated[date | None, Query(alias="to", description="Last day, included; today unless told.")] = None,
+    first: Annotated[Day | None, Query(alias="from", description="First day, in UTC.")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="Last day, included; today unless told.")] = None,
 ) -> UsageView:
     """Jobs, seconds of trainers and GPUs, and steps by day, with the bytes that are kept now."""
     with here.database.read() as session:

@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.auth import Admin
 from api.bodies import Words
 from api.dependencies import Here
 from api.documentation import problems_of
 from api.paging import Cursor, Limit, Listing, listing
+from api.times import Time
 from store import AuditEntry, list_audit
 
 router = APIRouter(prefix="/v1/audit", tags=["keys"], responses=problems_of(401, 403, 422, 429))
@@ -53,7 +54,7 @@ def get_list(
     *,
     key_id: Text = None,
     target_id: Text = None,
-    since: Annotated[AwareDatetime | None, Query(description="Only from this time on, with its zone.")] = None,
+    since: Annotated[Time | None, Query(description="Only from this time on, with its zone.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Listing[AuditView]:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Header, Request, Response
 
+from api.auth import Submitter
 from api.bodies import is_storable
 from api.multipart import MAX_NAME
 from api.problems import FieldError, Invalid, MalformedRequest, PreconditionFailed, WrongMediaType
@@ -27,9 +28,12 @@ Metadata = Annotated[
 
 
 def speaks_tus(
-    tus_resumable: Annotated[str | None, Header(description="`1.0.0`: the version of the protocol.")] = None,
+    _: Submitter,
+    tus_resumable: Annotated[
+        str | None, Header(alias="Tus-Resumable", description="`1.0.0`: the version of the protocol.")
+    ] = None,
 ) -> None:
-    """Let requests of our version through.
+    """Let requests of our version through, once it is known who asks.
 
     Raises:
         PreconditionFailed: It is of another version, or of none.

@@ -22,7 +22,7 @@ def test_an_unknown_route_is_a_problem(api: Api) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json() == {
         "type": "urn:secateur:problem:not-found",
-        "title": "Not Found",
+        "title": "Not found",
         "status": 404,
         "detail": "There is nothing at /v1/nothing. See /docs for what there is.",
         "instance": "/v1/nothing",
@@ -31,9 +31,10 @@ def test_an_unknown_route_is_a_problem(api: Api) -> None:
 
 
 def test_a_method_that_a_route_lacks_is_a_problem_that_names_those_it_has(api: Api) -> None:
-    answer = api.call("PUT", "/v1/methods")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
-    assert "use GET" in answer.json()["detail"]
+    for path, methods in (("/v1/methods", "GET"), ("/v1/keys/key_1", "DELETE, GET"), ("/v1/uploads", "OPTIONS, POST")):
+        answer = api.call("PUT", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
+        assert f"use {methods}" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

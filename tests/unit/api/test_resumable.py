@@ -156,6 +156,12 @@ def test_a_part_says_what_it_is(api: Api) -> None:
     assert pointers(nowhere) == {"/header/Upload-Offset"}
 
 
+def test_who_asks_is_known_before_what_protocol_is_spoken(api: Api) -> None:
+    path = begin(api, CONTENT).headers["location"]
+    for method, address in (("POST", "/v1/uploads"), ("PATCH", path), ("DELETE", path)):
+        assert api.client.request(method, address).status_code == 401
+
+
 def test_a_team_has_room_for_so_much_at_once(api: Api) -> None:
     paths = [begin(api, bytes(2_000_000)).headers["location"] for _ in range(2)]
     full = begin(api, bytes(1_000_001))

@@ -37,6 +37,8 @@ def test_the_days_are_those_asked_for(api: Api) -> None:
         ("from=2026-03-02&to=2026-03-01", "/query/from"),
         ("from=2020-01-01&to=2026-03-01", "/query/from"),
         ("from=yesterday", "/query/from"),
+        ("to=0", "/query/to"),
+        ("to=2026-3-1", "/query/to"),
         ("to=9999-12-31", "/query/from"),
         ("to=0001-01-01", "/query/from"),
     ],
