@@ -4,10 +4,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.auth import Reader
-from api.documentation import problems_of
 from pruning_core.spec import describe_methods
 
-router = APIRouter(prefix="/v1/methods", tags=["methods"], responses=problems_of(401, 403, 422, 429))
+router = APIRouter(prefix="/v1/methods", tags=["methods"])
 
 
 class MethodView(BaseModel):
@@ -31,7 +30,7 @@ class MethodView(BaseModel):
     )
     default_epochs: float = Field(description="`training.epochs` where the spec names none.")
     works_untrained: bool = Field(description="Whether it can prune with `training.epochs` 0.")
-    parameters: dict[str, object] = Field(description="JSON Schema of each of `pruning.params`.")
+    parameters: dict[str, dict[str, object]] = Field(description="JSON Schema of each of `pruning.params`.")
 
 
 class MethodsView(BaseModel):

@@ -1,12 +1,13 @@
 """The part of `secateur.Client` that is about API keys; it needs a key with the scope `admin`."""
 
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from typing import cast
 from urllib.parse import quote
 
 from secateur.answers import object_of
 from secateur.calls import PAGE_SIZE, Calls
-from secateur.resources import Key, KeyScope, NewKey
+from secateur.resources import AuditEntry, Key, KeyScope, NewKey
 from secateur.transport import Again
 
 #: What a key may do unless told otherwise.
@@ -14,7 +15,7 @@ USUAL_SCOPES: tuple[KeyScope, ...] = ("read", "submit")
 
 
 class KeyCalls(Calls):
-    """Creates, lists, rotates and revokes the team's keys."""
+    """Creates, lists, rotates and revokes the team's keys, and tells what was done with them."""
 
     def create_key(
         self, name: str, scopes: Collection[KeyScope] = USUAL_SCOPES, expires_in_s: float | None = None
@@ -59,6 +60,20 @@ class KeyCalls(Calls):
     def revoke_key(self, key_id: str) -> None:
         """End a key at once, with the streams that are open on it."""
         self._service.send("DELETE", _key_path(key_id), again=Again.ALWAYS)
+
+    def audit(
+        self, *, key_id: str | None = None, target_id: str | None = None, since: datetime | None = None
+    ) -> Iterator[AuditEntry]:
+        """Every call of the team's keys that could change something, newest first.
+
+        Args:
+            key_id: Only what this key did.
+            target_id: Only what was done to this job, dataset, …
+            since: Only from this time on; it has a zone.
+        """
+        asked = {"key_id": key_id, "target_id": target_id, "since": since.isoformat() if since else None}
+        for entry in self._pages("/v1/audit", {**asked, "limit": PAGE_SIZE}):
+            yield cast(AuditEntry, entry)
 
 
 def _key_path(key_id: str) -> str:

@@ -81,6 +81,9 @@ class Job(TypedDict):
     urls: dict[str, str]
 
 
+AttemptOutcome = Literal["succeeded", "failed", "cancelled", "preempted", "lost"]
+
+
 class Attempt(TypedDict):
     """One try of one worker; `outcome` is null while it runs."""
 
@@ -89,7 +92,7 @@ class Attempt(TypedDict):
     started_at: str
     heartbeat_at: str
     ended_at: str | None
-    outcome: str | None
+    outcome: AttemptOutcome | None
     error: JobError | None
 
 
@@ -250,6 +253,19 @@ Usage = TypedDict(
 )
 
 
+class AuditEntry(TypedDict):
+    """One call that could change something; `key_id` is null for what was done on the host, beside the service."""
+
+    id: str
+    at: str
+    key_id: str | None
+    method: str
+    route: str
+    target_id: str | None
+    status: int
+    request_id: str | None
+
+
 class Validation(TypedDict):
     """A job that would be accepted: its resolved spec, and what it would take."""
 
@@ -281,7 +297,7 @@ class Column(TypedDict):
 class Label(TypedDict):
     """A label and how often it occurs."""
 
-    value: str | int | float | bool
+    value: str | int | bool
     rows: int
 
 
@@ -363,15 +379,9 @@ class Key(TypedDict):
     url: str
 
 
-class NewKey(TypedDict):
+class NewKey(Key):
     """A key that was just made; `key` is what to send, and is not kept."""
 
-    id: str
-    name: str
-    scopes: list[KeyScope]
-    created_at: str
-    expires_at: str | None
-    url: str
     key: str
 
 
