@@ -124,7 +124,9 @@ def _methods_of(request: Request) -> list[str]:
     asked = {"type": "http", "path": request.scope["path"], "root_path": request.scope.get("root_path", "")}
     routes = request.app.router.routes
     return [
-        method for method in _METHODS if any(each.matches({**asked, "method": method})[0] is Match.FULL for each in routes)
+        method
+        for method in _METHODS
+        if any(each.matches({**asked, "method": method})[0] is Match.FULL for each in routes)
     ]
 
 

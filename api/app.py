@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from api import answers, compare, documentation, headers, health, logs, methods, metrics, usage
+from api import answers, compare, contract, headers, health, logs, methods, metrics, usage
 from api.audit import endpoints as audit
 from api.audit.trail import AuditTrail
 from api.bell import Bell
@@ -81,6 +81,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        generate_unique_id_function=contract.operation_id,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.services = services
     app.add_middleware(AuditTrail, journal=journal)
@@ -114,7 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(part.router)
     answers.install(app)
-    documentation.install(app, JobSpec, SweepSpec, NewKey, Rotation)
+    contract.install(app, JobSpec, SweepSpec, NewKey, Rotation)
     return app
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
 from api.audit.trail import will_be_audited
 from api.dependencies import Here
@@ -14,19 +14,21 @@ from store.keys import Principal
 Scope = Literal["read", "submit", "admin"]
 
 _bearer = HTTPBearer(
-    auto_error=False, description="An API key, `sec_…`. Scopes: `read`, `submit`; `admin` may do everything."
+    auto_error=False,
+    description="An API key, `sec_…`. Its scopes: `read` (every GET), `submit` (create, and all that is asked of jobs) "
+    "and `admin` (everything). Each operation names the one it needs.",
 )
 
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
-
-async def caller(request: Request, here: Here, credentials: Credentials) -> Principal:
+async def caller(request: Request, here: Here) -> Principal:
     """The team and scopes behind the request's key.
 
     Raises:
         Unauthenticated: There is no key, or it is mistyped, unknown, expired or revoked; which of them is not told.
         RateLimited: It asks more often than it may.
     """
+    # Not as a dependency: FastAPI would run this once for each scope that a request asks for, and count it as often.
+    credentials = await _bearer(request)
     if credentials is None or not credentials.credentials:
         raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
     principal = await here.keyring.principal(credentials.credentials)
@@ -40,10 +42,12 @@ async def caller(request: Request, here: Here, credentials: Credentials) -> Prin
     return principal
 
 
-def needs(scope: Scope) -> Callable[[Request, Principal], Awaitable[Principal]]:
+def needs(scope: Scope) -> Callable[[Request, Principal, object], Awaitable[Principal]]:
     """A dependency that lets callers with a scope through; `admin` has every scope."""
 
-    async def check(request: Request, principal: Annotated[Principal, Depends(caller)]) -> Principal:
+    async def check(
+        request: Request, principal: Annotated[Principal, Depends(caller)], _: Annotated[object, Depends(_bearer)]
+    ) -> Principal:
         if scope != "read":
             will_be_audited(request, principal)
         if not {scope, "admin"} & set(principal.scopes):
@@ -54,6 +58,7 @@ def needs(scope: Scope) -> Callable[[Request, Principal], Awaitable[Principal]]:
     return check
 
 
-Reader = Annotated[Principal, Depends(needs("read"))]
-Submitter = Annotated[Principal, Depends(needs("submit"))]
-Admin = Annotated[Principal, Depends(needs("admin"))]
+# The scopes that `Security` is given are those that /openapi.json shows.
+Reader = Annotated[Principal, Security(needs("read"), scopes=["read"])]
+Submitter = Annotated[Principal, Security(needs("submit"), scopes=["submit"])]
+Admin = Annotated[Principal, Security(needs("admin"), scopes=["admin"])]

@@ -8,14 +8,14 @@ from pydantic import BaseModel, Field
 
 from api import tabular
 from api.auth import Reader
+from api.contract import problems_of
 from api.dependencies import Here
-from api.documentation import problems_of
 from api.figures import figures_of
 from api.ids import JobIdWord
 from api.problems import FieldError, Invalid
 from store import Attempt, Job, JobStatus, JsonObject, JsonValue, attempts_of, get_job
 
-router = APIRouter(prefix="/v1/compare", tags=["jobs"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/compare", tags=["jobs"])
 
 MAX_JOBS = 20
 

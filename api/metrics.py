@@ -10,8 +10,15 @@ from api.dependencies import Here
 
 router = APIRouter(tags=["health"])
 
+_MEDIA_TYPES = ("text/plain", "application/openmetrics-text")
 
-@router.get("/metrics", response_class=Response, summary="Figures for Prometheus")
+
+@router.get(
+    "/metrics",
+    responses={200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in _MEDIA_TYPES}}},
+    response_class=Response,
+    summary="Figures for Prometheus",
+)
 def metrics(here: Here, request: Request) -> Response:
     """Counters of this process, and the state of all jobs as the database has it.
 

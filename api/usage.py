@@ -8,13 +8,12 @@ from pydantic import BaseModel, Field
 
 from api.auth import Admin
 from api.dependencies import Here
-from api.documentation import problems_of
 from api.problems import FieldError, Invalid
 from api.times import Day
 from store import JobStatus
 from store.usage import Usage, jobs_by_status, present, stored_bytes, total_of, usage_by_day
 
-router = APIRouter(prefix="/v1/usage", tags=["usage"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/usage", tags=["usage"])
 
 MOST_DAYS, UNLESS_TOLD = 366, 30
 

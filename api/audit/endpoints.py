@@ -9,12 +9,11 @@ from pydantic import BaseModel, Field
 from api.auth import Admin
 from api.bodies import Words
 from api.dependencies import Here
-from api.documentation import problems_of
 from api.paging import Cursor, Limit, Listing, listing
 from api.times import Time
 from store import AuditEntry, list_audit
 
-router = APIRouter(prefix="/v1/audit", tags=["keys"], responses=problems_of(401, 403, 422, 429))
+router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 
 class AuditView(BaseModel):

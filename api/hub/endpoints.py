@@ -12,14 +12,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.auth import Reader
 from api.bodies import FormBody
 from api.conditional import file_response
+from api.contract import file_of, form_body, problems_of
 from api.dependencies import Here, Services
-from api.documentation import form_body, problems_of
 from api.hub.refusals import HubRoute
 from api.hub.repositories import MAIN, Kind, Repository, find_repository
 from api.hub.views import RepositoryView, TreeEntryView, paths_view, repository_view, tree_view
 from store import Principal
 
-router = APIRouter(prefix="/hf", tags=["hub"], responses=problems_of(401, 403, 404, 410, 422), route_class=HubRoute)
+router = APIRouter(prefix="/hf", tags=["hub"], responses=problems_of(410), route_class=HubRoute)
 
 
 def find(here: Here, caller: Reader, kind: Kind, namespace: str, repository: str) -> Repository:
@@ -60,7 +60,7 @@ DatasetAtRevision = Annotated[Repository, Depends(of_kind(Kind.DATASETS))]
 Blobs = Annotated[bool, Query(description="Also what each file is.")]
 Recursive = Annotated[bool, Query(description="With all below.")]
 
-_FILE = {200: {"content": {"application/octet-stream": {}}}, **problems_of(416)}
+_FILE = {200: file_of("*/*"), **problems_of(416)}
 
 
 @router.get("/api/{kind}/{namespace}/{repository}", summary="Look at a repository")
@@ -97,8 +97,7 @@ def get_folder(found: AtRevision, path: str, *, recursive: Recursive = False) ->
 
 @router.post(
     "/api/{kind}/{namespace}/{repository}/paths-info/{revision}",
-    openapi_extra=form_body({"paths": {"type": "array", "items": {"type": "string"}}}, required=["paths"]),
-    responses=problems_of(413),
+    openapi_extra=form_body({"paths": {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}}),
     response_model_exclude_none=True,
     summary="Look at some paths",
 )

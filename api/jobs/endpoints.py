@@ -6,12 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
-from api import documentation
 from api.auth import Reader, Submitter
 from api.bodies import JsonBody, Words
 from api.conditional import is_known, not_modified
+from api.contract import json_body, problems_of
 from api.dependencies import Here
-from api.documentation import problems_of
 from api.ids import JobId
 from api.jobs import service
 from api.jobs.headers import IdempotencyKey
@@ -32,27 +31,24 @@ from store import (
     list_jobs,
 )
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422, 429))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 #: Longest `wait` of a long poll, in seconds: below what proxies allow an answer to take.
 MAX_WAIT_S = 50
 
 Text = Annotated[Words | None, Query(max_length=300)]
-Tag = Annotated[Words, StringConstraints(pattern=r"^[^:]{1,64}:", max_length=400)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]*$", max_length=400)]
 
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")]
 
-_SPEC = documentation.json_body(
-    JobSpec,
-    {"model": "upload://mdl_…", "dataset": "upload://ds_…", "method": "movement", "target_sparsity": 0.9},
-)
+_SPEC = json_body(JobSpec)
 
 
 @router.post(
     "",
     status_code=202,
     openapi_extra=_SPEC,
-    responses=problems_of(400, 413, 415, 422, 429, 503),
+    responses=problems_of(429, 503),
     summary="Submit a job",
 )
 def post(
@@ -78,7 +74,7 @@ def post(
 @router.post(
     ":validate",
     openapi_extra=_SPEC,
-    responses=problems_of(400, 413, 415, 422, 503),
+    responses=problems_of(503),
     summary="Check a spec without submitting",
 )
 def validate(here: Here, caller: Reader, body: JsonBody, sources: Sources) -> ValidationView:
@@ -86,7 +82,7 @@ def validate(here: Here, caller: Reader, body: JsonBody, sources: Sources) -> Va
     return validation_view(service.validate(here, caller, body, sources))
 
 
-@router.get("", responses=problems_of(422), summary="List jobs")
+@router.get("", summary="List jobs")
 def get_list(
     here: Here,
     caller: Reader,
@@ -122,7 +118,7 @@ def get_list(
     return listing(page, job_view)
 
 
-@router.get("/{job_id}", responses=problems_of(404), summary="Look at a job", response_model=JobView)
+@router.get("/{job_id}", summary="Look at a job", response_model=JobView)
 async def get_one(
     here: Here,
     caller: Reader,
@@ -148,26 +144,26 @@ async def get_one(
     return job_view(job, place)
 
 
-@router.post("/{job_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a job")
+@router.post("/{job_id}/cancel", status_code=202, responses=problems_of(409), summary="Cancel a job")
 def cancel(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Ask for the job's end. A waiting job is cancelled at once, a running one as soon as its worker hears of it."""
     return job_view(service.cancel(here, caller, job_id))
 
 
-@router.post("/{job_id}/pause", status_code=202, responses=problems_of(404, 409), summary="Pause a job")
+@router.post("/{job_id}/pause", status_code=202, responses=problems_of(409), summary="Pause a job")
 def pause(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Let go of the worker. A running job saves a checkpoint first and is `pausing` until that is done."""
     return job_view(service.pause(here, caller, job_id))
 
 
-@router.post("/{job_id}/resume", status_code=202, responses=problems_of(404, 409), summary="Resume a paused job")
+@router.post("/{job_id}/resume", status_code=202, responses=problems_of(409), summary="Resume a paused job")
 def resume(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Queue the job again; it goes on from its checkpoint."""
     job = service.resume(here, caller, job_id)
     return job_view(job, service.place(here, job))
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=problems_of(404, 409, 429), summary="Try a job again")
+@router.post("/{job_id}/retry", status_code=202, responses=problems_of(409, 429), summary="Try a job again")
 def retry(
     here: Here, caller: Submitter, job_id: JobId, response: Response, idempotency_key: IdempotencyKey = None
 ) -> JobView:
@@ -180,20 +176,22 @@ def retry(
     return job_view(job, service.place(here, job))
 
 
-@router.delete("/{job_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a job")
+@router.delete(
+    "/{job_id}", status_code=204, response_class=Response, responses=problems_of(409), summary="Delete a job"
+)
 def delete(here: Here, caller: Submitter, job_id: JobId) -> None:
     """Remove a job that has ended, and all it left behind: figures, events, logs, checkpoints, files."""
     service.delete(here, caller, job_id)
 
 
-@router.post("/{job_id}/pin", responses=problems_of(404), summary="Keep a job's files")
+@router.post("/{job_id}/pin", summary="Keep a job's files")
 def pin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Keep the job's checkpoints and files from retention. Files that are gone already do not come back."""
     job = service.pin(here, caller, job_id, pinned=True)
     return job_view(job, service.place(here, job))
 
 
-@router.post("/{job_id}/unpin", responses=problems_of(404), summary="Let a job's files expire")
+@router.post("/{job_id}/unpin", summary="Let a job's files expire")
 def unpin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     """Leave the job's checkpoints and files to retention again."""
     job = service.pin(here, caller, job_id, pinned=False)

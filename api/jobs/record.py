@@ -12,8 +12,8 @@ from api.archive import Archive
 from api.auth import Reader
 from api.bodies import Words, is_storable
 from api.conditional import file_response, is_known, not_modified
+from api.contract import file_of, problems_of
 from api.dependencies import Here
-from api.documentation import problems_of
 from api.ids import JobId
 from api.jobs import service
 from api.jobs import stream as streams
@@ -33,17 +33,17 @@ from api.jobs.schemas import (
 from api.problems import Missing
 from store import attempts_of, get_artifact, list_artifacts, logs_of, metrics_of
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=problems_of(401, 403, 422, 429))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.get("/{job_id}/attempts", responses=problems_of(404), summary="Who worked on a job")
+@router.get("/{job_id}/attempts", summary="Who worked on a job")
 def get_attempts(here: Here, caller: Reader, job_id: JobId) -> AttemptsView:
     """The job's attempts, oldest first: which worker, when, and how each ended."""
     with here.database.read() as session:
         return AttemptsView(data=[attempt_view(each) for each in attempts_of(session, caller.team_id, job_id)])
 
 
-@router.get("/{job_id}/logs", responses=problems_of(404, 422), summary="What a job's trainer printed")
+@router.get("/{job_id}/logs", summary="What a job's trainer printed")
 def get_logs(
     here: Here,
     caller: Reader,
@@ -64,7 +64,6 @@ def get_logs(
         204: {
             "description": "The stream had ended when the client last heard of it: there is nothing to come back for."
         },
-        **problems_of(404, 422),
     },
     summary="What happened to a job",
 )
@@ -97,7 +96,7 @@ async def get_events(
     return EventSourceResponse(streams.stream(here.watch, job_id, heard, caller.key_id), headers=streams.HEADERS)
 
 
-@router.get("/{job_id}/metrics", responses=problems_of(404, 422), summary="What a job measured")
+@router.get("/{job_id}/metrics", summary="What a job measured")
 def get_metrics(
     here: Here,
     caller: Reader,
@@ -110,7 +109,7 @@ def get_metrics(
         return metrics_view(metrics_of(session, caller.team_id, job_id, name=name, max_points=max_points))
 
 
-@router.get("/{job_id}/masks", responses=problems_of(404, 410, 422), summary="What a job kept, layer by layer")
+@router.get("/{job_id}/masks", responses=problems_of(410), summary="What a job kept, layer by layer")
 def get_masks(
     here: Here,
     caller: Reader,
@@ -122,7 +121,7 @@ def get_masks(
     return service.masks(here, caller, job_id, layer, side)
 
 
-@router.get("/{job_id}/artifacts", responses=problems_of(404), summary="What a job produced")
+@router.get("/{job_id}/artifacts", summary="What a job produced")
 def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
     """The job's files; there are none before it has succeeded, and none when they have expired."""
     with here.database.read() as session:
@@ -144,7 +143,7 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
 @router.head("/{job_id}/archive", include_in_schema=False)
 @router.get(
     "/{job_id}/archive",
-    responses={200: {"content": {"application/x-tar": {}}}, **problems_of(404, 410)},
+    responses={200: file_of("application/x-tar"), **problems_of(410)},
     response_class=Response,
     summary="Download all files",
 )
@@ -172,7 +171,7 @@ def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Resp
 @router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)
 @router.get(
     "/{job_id}/artifacts/{name:path}",
-    responses={200: {"content": {"application/octet-stream": {}}}, **problems_of(404, 410, 416)},
+    responses={200: file_of("*/*"), **problems_of(410, 416)},
     response_class=Response,
     summary="Download a file",
 )

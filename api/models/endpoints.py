@@ -6,25 +6,27 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.auth import Reader, Submitter
+from api.contract import file_part, multipart_body, problems_of
 from api.dependencies import Here
-from api.documentation import Fragment, multipart_body, problems_of
 from api.ids import ModelId
 from api.models import service
 from api.models.inspection import MAX_FILES
 from api.models.schemas import ModelView, model_view
-from api.multipart import Form, read_form
+from api.multipart import MAX_NAME, Form, read_form
 from api.paging import Cursor, Limit, Listing, listing
 from api.uploads.service import with_uploads
 from store import delete_model, get_model, list_models
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=problems_of(401, 403, 422, 429))
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
-_UPLOAD: Fragment = multipart_body(
+_UPLOAD = multipart_body(
     {
-        "name": {"type": "string", "description": "What you call it."},
+        "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "description": "What you call it."},
         "files": {
             "type": "array",
-            "items": {"type": "string", "format": "binary"},
+            "items": file_part("One of them."),
+            "minItems": 1,
+            "maxItems": MAX_FILES,
             "description": "The directory's files, each a part of this name: config.json, tokenizer, *.safetensors.",
         },
     },
@@ -38,9 +40,7 @@ async def uploaded(request: Request, here: Here, _: Submitter) -> AsyncIterator[
         yield form
 
 
-@router.post(
-    "", status_code=201, openapi_extra=_UPLOAD, responses=problems_of(400, 413, 415, 422), summary="Upload a model"
-)
+@router.post("", status_code=201, openapi_extra=_UPLOAD, summary="Upload a model")
 def post(here: Here, caller: Submitter, form: Annotated[Form, Depends(uploaded)], response: Response) -> ModelView:
     """Take in the files of a Hugging Face directory: configuration, tokenizer and safetensors weights.
 
@@ -53,21 +53,23 @@ def post(here: Here, caller: Submitter, form: Annotated[Form, Depends(uploaded)]
     return model_view(model)
 
 
-@router.get("", responses=problems_of(422), summary="List models")
+@router.get("", summary="List models")
 def get_list(here: Here, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Listing[ModelView]:
     """The team's models, newest first."""
     with here.database.read() as session:
         return listing(list_models(session, caller.team_id, limit=limit, cursor=cursor), model_view)
 
 
-@router.get("/{model_id}", responses=problems_of(404), summary="Look at a model")
+@router.get("/{model_id}", summary="Look at a model")
 def get_one(here: Here, caller: Reader, model_id: ModelId) -> ModelView:
     """Family, sizes, files and the matrices that a job may prune."""
     with here.database.read() as session:
         return model_view(get_model(session, caller.team_id, model_id))
 
 
-@router.delete("/{model_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a model")
+@router.delete(
+    "/{model_id}", status_code=204, response_class=Response, responses=problems_of(409), summary="Delete a model"
+)
 def delete(here: Here, caller: Submitter, model_id: ModelId) -> None:
     """Remove it and its files. Not while an unfinished job uses it; jobs that have ended stay."""
     with here.database.write() as session:

@@ -7,12 +7,12 @@ from contextlib import suppress
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api import documentation, tabular
+from api import tabular
 from api.auth import Reader, Submitter
 from api.bodies import JsonBody
 from api.conditional import is_known, not_modified
+from api.contract import json_body, problems_of
 from api.dependencies import Here, Services
-from api.documentation import problems_of
 from api.ids import SweepId
 from api.jobs.endpoints import MAX_WAIT_S, Wait
 from api.jobs.headers import IdempotencyKey
@@ -23,23 +23,16 @@ from api.sweeps.schemas import SweepSummaryView, SweepView, summary_view, sweep_
 from api.sweeps.sources import Sources
 from store import TERMINAL, Job
 
-router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
-_SWEEP = documentation.json_body(
-    SweepSpec,
-    {
-        "name": "which method",
-        "base": {"model": "upload://mdl_…", "dataset": "upload://ds_…"},
-        "grid": {"method": ["movement", "magnitude"], "target_sparsity": [0.8, 0.9], "training.seed": [1, 2, 3]},
-    },
-)
+_SWEEP = json_body(SweepSpec)
 
 
 @router.post(
     "",
     status_code=202,
     openapi_extra=_SWEEP,
-    responses=problems_of(400, 413, 415, 422, 429, 503),
+    responses=problems_of(429, 503),
     summary="Submit a sweep",
 )
 def post(
@@ -57,7 +50,7 @@ def post(
     return sweep_view(*service.look(here, caller, sweep.id))
 
 
-@router.get("", responses=problems_of(422), summary="List sweeps")
+@router.get("", summary="List sweeps")
 def get_list(here: Here, caller: Reader, limit: Limit = 50, cursor: Cursor = None) -> Listing[SweepSummaryView]:
     """The team's sweeps, newest first."""
     page, statuses = service.page(here, caller, limit, cursor)
@@ -66,7 +59,7 @@ def get_list(here: Here, caller: Reader, limit: Limit = 50, cursor: Cursor = Non
 
 @router.get(
     "/{sweep_id}",
-    responses={**tabular.RESPONSE, **problems_of(404)},
+    responses=tabular.RESPONSE,
     response_model=SweepView,
     summary="Look at a sweep",
 )
@@ -95,14 +88,16 @@ async def get_one(
     return view
 
 
-@router.post("/{sweep_id}/cancel", status_code=202, responses=problems_of(404, 409), summary="Cancel a sweep")
+@router.post("/{sweep_id}/cancel", status_code=202, responses=problems_of(409), summary="Cancel a sweep")
 def cancel(here: Here, caller: Submitter, sweep_id: SweepId) -> SweepView:
     """Cancel those of its jobs that have not ended."""
     service.cancel(here, caller, sweep_id)
     return sweep_view(*service.look(here, caller, sweep_id))
 
 
-@router.delete("/{sweep_id}", status_code=204, responses=problems_of(404, 409), summary="Delete a sweep")
+@router.delete(
+    "/{sweep_id}", status_code=204, response_class=Response, responses=problems_of(409), summary="Delete a sweep"
+)
 def delete(here: Here, caller: Submitter, sweep_id: SweepId) -> None:
     """Remove it with its jobs and all they left behind, when all have ended."""
     service.delete(here, caller, sweep_id)

@@ -4,14 +4,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import Submitter
+from api.contract import bytes_body, problems_of
 from api.dependencies import Here
-from api.documentation import bytes_body, problems_of
 from api.ids import UploadId
 from api.problems import StateForbids
 from api.uploads import service, tus
 from api.uploads.schemas import UploadView, upload_view
 
-router = APIRouter(prefix="/v1/uploads", tags=["uploads"], responses=problems_of(401, 403, 422))
+router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 _SPEAKS_TUS = [Depends(tus.speaks_tus)]
 
@@ -45,7 +45,7 @@ def post(here: Here, caller: Submitter, length: tus.Length, metadata: tus.Metada
     return upload_view(state)
 
 
-@router.get("/{upload_id}", responses=problems_of(404), summary="Look at an upload")
+@router.get("/{upload_id}", summary="Look at an upload")
 @router.head("/{upload_id}", include_in_schema=False)
 def get_one(here: Here, caller: Submitter, upload_id: UploadId, response: Response) -> UploadView:
     """How much of it has come, and its sha256 once it is whole. HEAD says so in tus' headers alone."""
@@ -59,7 +59,7 @@ def get_one(here: Here, caller: Submitter, upload_id: UploadId, response: Respon
     status_code=204,
     dependencies=_SPEAKS_TUS,
     openapi_extra=bytes_body(tus.BODY),
-    responses=problems_of(404, 409, 412, 413, 415),
+    responses=problems_of(409, 412),
     summary="Add to an upload",
 )
 async def patch(here: Here, caller: Submitter, upload_id: UploadId, offset: tus.Offset, request: Request) -> Response:
@@ -77,7 +77,12 @@ async def patch(here: Here, caller: Submitter, upload_id: UploadId, offset: tus.
 
 
 @router.delete(
-    "/{upload_id}", status_code=204, dependencies=_SPEAKS_TUS, responses=problems_of(404, 412), summary="Drop an upload"
+    "/{upload_id}",
+    status_code=204,
+    response_class=Response,
+    dependencies=_SPEAKS_TUS,
+    responses=problems_of(412),
+    summary="Drop an upload",
 )
 def delete(here: Here, caller: Submitter, upload_id: UploadId, response: Response) -> None:
     """Remove what has come. A dataset or model that was made of it stays."""

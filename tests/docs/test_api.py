@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.app import create_app
 from pruning_core.spec import PruningSpec
-from store.settings import Settings
 from tests.docs.markdown import ROOT, Page, all_pages, read
 
 PAGE = read(ROOT / "docs" / "api.md")
@@ -21,20 +19,6 @@ PARTS_OF_THE_SPEC = (
     "ScheduleSpec", "Splits", "TextClassification", "TokenClassification", "Training",
 )  # fmt: skip
 METHODS = ("get", "post", "put", "patch", "delete")
-
-
-@pytest.fixture(scope="module")
-def description(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the service says about itself at /openapi.json."""
-    database = tmp_path_factory.mktemp("openapi") / "unused.db"
-    return create_app(Settings(database_url=f"sqlite:///{database}")).openapi()
-
-
-@pytest.fixture(scope="module")
-def paths(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Its paths."""
-    found: dict[str, dict[str, Any]] = description["paths"]
-    return found
 
 
 def curls(page: Page) -> Iterator[tuple[str, str, list[str]]]:

@@ -33,6 +33,14 @@ def test_the_same_key_and_body_answer_the_first_job(api: Api, spec: dict[str, An
     assert len(api.get("/v1/jobs").json()["data"]) == 1
 
 
+def test_whole_numbers_may_be_written_with_a_point(api: Api, spec: dict[str, Any]) -> None:
+    whole = api.submit({**spec, "priority": 3}, **{"Idempotency-Key": "whole"})
+    pointed = api.submit({**spec, "priority": 3.0}, **{"Idempotency-Key": "whole"})
+    assert pointed.status_code == 202, pointed.text
+    assert (pointed.json()["id"], pointed.json()["priority"]) == (whole.json()["id"], 3)
+    assert pointers(api.submit({**spec, "priority": 3.5})) == {"/priority"}
+
+
 def test_a_poll_of_an_unchanged_job_is_a_304(api: Api, spec: dict[str, Any]) -> None:
     path = api.submit(spec).headers["location"]
     etag = api.get(path).headers["etag"]
