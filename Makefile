@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test chaos fuzz check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos schemathesis fuzz check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -39,6 +39,10 @@ test: install ## Run the whole test suite
 # SEED=N repeats a run; FAULTS=N and DATABASE=sqlite|postgres make it smaller.
 chaos: install ## Kill, freeze and confuse everything 200 times while real jobs run; every job must end once, unchanged
 	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),200) --database $(or $(DATABASE),both) $(if $(SEED),--seed $(SEED))
+
+# SEED=N repeats a run; EXAMPLES=N asks more or less of each operation.
+schemathesis: install ## Ask a running service thousands of requests made from its own OpenAPI; a slice is in make test
+	@$(BIN)/python -m tests.contract --examples $(or $(EXAMPLES),10) $(if $(SEED),--seed $(SEED))
 
 # SECONDS=N fuzzes for longer.
 fuzz: $(STAMP)-fuzz ## Unpack what a fuzzer makes of model.packed, for a minute

