@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         prune,
     )
     from pruning_core.spec import PruningSpec
+    from pruning_core.structured import StructuredError, load_structured, save_structured
 
 __all__ = [
     "CheckpointError",
@@ -33,14 +34,21 @@ __all__ = [
     "Progress",
     "PruningResult",
     "PruningSpec",
+    "StructuredError",
     "load_packed",
+    "load_structured",
     "prune",
     "save_packed",
+    "save_structured",
     "unpack",
 ]
 
 #: Where names come from; all others from `pruning_core.run`.
-_ROOMS = {"PruningSpec": "spec"} | dict.fromkeys(("PackedError", "load_packed", "save_packed", "unpack"), "packed")
+_ROOMS = (
+    {"PruningSpec": "spec"}
+    | dict.fromkeys(("PackedError", "load_packed", "save_packed", "unpack"), "packed")
+    | dict.fromkeys(("StructuredError", "load_structured", "save_structured"), "structured")
+)
 
 
 def __getattr__(name: str) -> object:

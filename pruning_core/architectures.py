@@ -31,6 +31,10 @@ class Architecture:
         tasks: what transformers has a head for.
         decoder_tasks: those of them that need the decoder, which T5's encoder-only checkpoints lack.
         renamed: (stored, loaded) parts of names that transformers changes on loading, to be replaced in this order.
+        feed_forward: the two maps of a block around its activation, of which neuron i is the first's output i and the
+            second's input i; None where it is gated, or where it is not known how to take heads out: such a model
+            cannot be made physically smaller.
+        activation: field of config.json that names what lies between the two.
     """
 
     base_prefix: str
@@ -46,6 +50,8 @@ class Architecture:
     tasks: frozenset[str] = TEXT_TASKS
     decoder_tasks: frozenset[str] = frozenset()
     renamed: tuple[tuple[str, str], ...] = ()
+    feed_forward: tuple[str, str] | None = None
+    activation: str = "hidden_act"
 
     def place(self, module: str) -> tuple[str, str] | None:
         """Cut a module's name in two, the block and what follows; None outside the blocks.
@@ -61,6 +67,7 @@ _BERT = Architecture(
     "bert",
     queries=("attention.self.query", "attention.self.key", "attention.self.value"),
     output="attention.output.dense",
+    feed_forward=("intermediate.dense", "output.dense"),
 )
 _ROBERTA = replace(_BERT, base_prefix="roberta", reserved_positions=2)
 
@@ -72,6 +79,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         queries=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
         output="attention.out_lin",
         block="transformer.layer.{}",
+        feed_forward=("ffn.lin1", "ffn.lin2"),
+        activation="activation",
     ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
@@ -82,18 +91,21 @@ ARCHITECTURES: dict[str, Architecture] = {
         queries=("attention.query", "attention.key", "attention.value"),
         output="attention.dense",
         block="encoder.albert_layer_groups.{}.albert_layers.{}",
+        feed_forward=("ffn", "ffn_output"),
     ),
     "deberta-v2": Architecture(
         "deberta",
         queries=("attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"),
         output="attention.output.dense",
         positions=("attention.self.pos_key_proj", "attention.self.pos_query_proj"),
+        feed_forward=("intermediate.dense", "output.dense"),
     ),
     "mpnet": Architecture(
         "mpnet",
         queries=("attention.attn.q", "attention.attn.k", "attention.attn.v"),
         output="attention.attn.o",
         reserved_positions=2,
+        feed_forward=("intermediate.dense", "output.dense"),
     ),
     "modernbert": Architecture("model", queries=("attn.Wqkv",), output="attn.Wo", block="layers.{}", fused=3),
     "gpt2": Architecture(
@@ -105,6 +117,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         transposed=True,
         position_limit="n_positions",
         own_padding=False,
+        feed_forward=("mlp.c_fc", "mlp.c_proj"),
+        activation="activation_function",
     ),
     # Only the encoder's stack is pruned, the decoder stays dense: see docs/models.md.
     "t5": Architecture(
@@ -131,6 +145,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             ("intermediate.dense", "mlp.fc1"),
             ("output.dense", "mlp.fc2"),
         ),
+        feed_forward=("mlp.fc1", "mlp.fc2"),
     ),
 }
 

@@ -1,12 +1,11 @@
 """From a model to a packed file and from a packed file to a model: what needs torch and transformers."""
 
-import json
 import tempfile
 from pathlib import Path
 
-import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pruning_core.classes import UnknownClass, class_of
 from pruning_core.packed.frames import PackedError
 from pruning_core.packed.packing import pack
 from pruning_core.packed.precision import Precision
@@ -58,20 +57,12 @@ def load_packed(file: str | Path, *, most_bytes: int | None = None) -> PreTraine
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / "model"
         unpack(file, directory, most_bytes=most_bytes)
-        model: PreTrainedModel = _class_of(directory).from_pretrained(
+        try:
+            found = class_of(directory)
+        except UnknownClass as error:
+            raise PackedError(str(error)) from error
+        model: PreTrainedModel = found.from_pretrained(
             directory, trust_remote_code=False, use_safetensors=True, local_files_only=True
         )
     model.train(mode=False)
     return model
-
-
-def _class_of(directory: Path) -> type[PreTrainedModel]:
-    """The class that wrote the directory; never code from the file."""
-    try:
-        (name,) = json.loads((directory / "config.json").read_text(encoding="utf-8"))["architectures"]
-        found = getattr(transformers, name)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PackedError(f"Its config.json names no one architecture that transformers has: {error}.") from error
-    if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
-        raise PackedError(f"Its config.json names {name!r}, which is no model of transformers'.")
-    return found
