@@ -180,6 +180,15 @@ def too_long(wanted: int, most: int, role: str = "model") -> str:
     return f"training.max_length is {wanted}, and the {role} has positions for {most} tokens. Use {most} or less."
 
 
+def not_reducible(model_type: str) -> str | None:
+    """Why a family's blocks cannot be made physically smaller; None where they can."""
+    architecture = ARCHITECTURES.get(model_type)
+    if architecture is not None and architecture.feed_forward is not None:
+        return None
+    able = ", ".join(name for name, each in ARCHITECTURES.items() if each.feed_forward)
+    return f"A model of type {model_type!r} cannot be made physically smaller. Those of these can: {able}."
+
+
 def tasks_of(model_type: str, names: Iterable[str]) -> frozenset[str]:
     """The tasks that a checkpoint can learn without starting from random weights in its body.
 

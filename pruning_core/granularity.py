@@ -19,11 +19,16 @@ class Block(Part):
         return f"block {self.block[0]}x{self.block[1]}"
 
 
-Named = Literal["element", "row", "column", "head", "layer", "2:4"]
+Named = Literal["element", "row", "column", "hybrid", "structured", "head", "layer", "2:4"]
 Granularity = Named | Block
 
 #: All that can be pruned as wholes, smallest first.
-KINDS = ("element", "2:4", "block", "row", "column", "head", "layer")
+KINDS = ("element", "2:4", "block", "row", "column", "hybrid", "structured", "head", "layer")
+
+#: Of a mixture: an attention's blocks of 32 × 32 and the feed-forward's neurons, or its heads and the neurons.
+MIXED = frozenset({"hybrid", "structured"})
+#: The blocks of `hybrid`.
+HYBRID_BLOCK = Block(block=(32, 32))
 
 
 def kind_of(granularity: Granularity) -> str:

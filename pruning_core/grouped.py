@@ -14,7 +14,7 @@ def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) ->
     """The units to keep: the highest ranks, until the kept weights are as near to the target as whole units allow.
 
     The best of each protected family stays, and of every family in local scope, also where the target has not room for
-    that many.
+    that many. In global scope each pool of units, such as all heads, has its share.
 
     Args:
         ranks: [units] what units are ranked by.
@@ -33,9 +33,30 @@ def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) ->
             firsts.scatter_(0, family[:1], True)
         order = torch.cat(families)
         ranks = torch.cat([_lacking(units.sizes[family], density) for family in families])
-    elif units.protected:
-        for family in units.families:
-            firsts.scatter_(0, family[ranking_keys(ranks[family]).argmax().unsqueeze(0)], True)
+        kept = _filled(ranks, order, units, firsts, density)
+    else:
+        if units.protected:
+            for family in units.families:
+                firsts.scatter_(0, family[ranking_keys(ranks[family]).argmax().unsqueeze(0)], True)
+        kept = torch.zeros_like(firsts)
+        for pool in units.pools:
+            kept |= _filled(ranks[pool], pool, units, firsts, density)
+    return kept | firsts
+
+
+def _filled(ranks: Tensor, order: Tensor, units: Units, firsts: Tensor, density: float) -> Tensor:
+    """The highest of some units, until their kept weights are as near to their share as whole units allow.
+
+    Args:
+        ranks: [some] of the units in `order`.
+        order: [some] their numbers.
+        units: all of them.
+        firsts: [units] bool, those that stay in any case.
+        density: kept share of these units' weights.
+
+    Returns:
+        [units] bool.
+    """
     ranks = ranks.masked_fill(firsts[order], torch.inf)
     order = order[ranking_keys(ranks).argsort(descending=True)]
     sizes = units.sizes[order].double()
@@ -44,7 +65,7 @@ def select_units(ranks: Tensor, units: Units, density: float, *, local: bool) ->
     kept = torch.zeros(len(units), dtype=torch.bool, device=ranks.device)
     kept.scatter_(0, order, stays)
     kept.scatter_(0, order[:1], True)
-    return kept | firsts
+    return kept
 
 
 def _lacking(sizes: Tensor, density: float) -> Tensor:

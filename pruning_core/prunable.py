@@ -42,6 +42,8 @@ class Matrix:
         transposed: the module is GPT-2's `Conv1D`, which stores [in, out].
         layer: number of the repeated block that it belongs to; None where there is none.
         heads: where the attention heads are; None for the feed-forward's matrices and in unknown families.
+        neurons: the side of the linear map along which the feed-forward's neurons lie, "out" of the first map and "in"
+            of the second; None for all other matrices, and where it is gated.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Matrix:
     transposed: bool = False
     layer: int | None = None
     heads: HeadLayout | None = None
+    neurons: Literal["in", "out"] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,7 +98,7 @@ def prunable_matrices(model: PreTrainedModel, pattern: str | None = None) -> lis
             seen.add(id(weight))
             matrix = Matrix(name, weight, isinstance(module, Conv1D), layer)
             heads = _heads(matrix.shape, below, architecture, model) if architecture else None
-            found[name] = replace(matrix, heads=heads)
+            found[name] = replace(matrix, heads=heads, neurons=_neurons(below, architecture))
     names = matching(found, pattern)
     if not names:
         raise NothingToPrune(
@@ -129,6 +132,12 @@ def _heads(shape: tuple[int, int], below: str, architecture: Architecture, model
     if below == architecture.output:
         return HeadLayout("in", count, inputs // count)
     return None
+
+
+def _neurons(below: str, architecture: Architecture | None) -> Literal["in", "out"] | None:
+    """The side along which a map has the neurons of a known family's feed-forward."""
+    first, second = architecture.feed_forward if architecture and architecture.feed_forward else (None, None)
+    return "out" if below == first else "in" if below == second else None
 
 
 def encoder_of(model: PreTrainedModel, matrices: list[Matrix]) -> nn.Module:

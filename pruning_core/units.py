@@ -1,12 +1,12 @@
-"""Units of several weights that stay or go together: rows, columns, blocks, heads, layers; and 2:4 groups."""
+"""Units of several weights that stay or go together: rows, columns, blocks, heads, neurons, layers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pruning_core.granularity import Block, Granularity, kind_of
+from pruning_core.granularity import HYBRID_BLOCK, MIXED, Block, Granularity, kind_of
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import Matrix, NothingToPrune
 
@@ -36,7 +36,8 @@ class Units:
     Attributes:
         granularity: what a unit is.
         sizes: [units] weights of each.
-        families: the units of each matrix (or of each layer's heads), which compete in local scope.
+        families: the units of each matrix (or of each layer's heads, or neurons), which compete in local scope.
+        pools: the units that compete in global scope: all, but where there are two kinds, each kind.
         protected: whether one unit of each family stays whatever its rank.
     """
 
@@ -49,8 +50,11 @@ class Units:
         self.granularity = granularity
         self._weights = weights
         kind = kind_of(granularity)
+        attention = 0
         if kind == "head":
             self._maps, families = _heads(weights.matrices)
+        elif kind in MIXED:
+            self._maps, families, attention = _mixed(weights.matrices, kind)
         elif kind == "layer":
             self._maps, families = _layers(weights.matrices)
         else:
@@ -62,6 +66,8 @@ class Units:
         numbers = torch.tensor(families)
         self.families = [torch.nonzero(numbers == number).squeeze(1).to(device) for number in sorted(set(families))]
         self._count = len(families)
+        order = torch.arange(self._count, device=device)
+        self.pools = [pool for pool in (order[:attention], order[attention:]) if len(pool)]
         self.protected = kind != "layer"
         ones = torch.ones(len(weights), device=device)
         self.sizes = self.sum(ones).round()
@@ -132,16 +138,59 @@ def _heads(matrices: Sequence[Matrix]) -> tuple[list[_Map], list[int]]:
         if matrix.layer not in first_of:
             first_of[matrix.layer] = len(families)
             families += [len(first_of)] * heads.count
-        rows, columns = matrix.parameter.shape
         along_rows = (heads.axis == "out") != matrix.transposed
-        lengthwise = rows if along_rows else columns
+        lengthwise = matrix.parameter.shape[0 if along_rows else 1]
         groups = torch.arange(lengthwise) % (lengthwise // heads.fused) // heads.size
-        none = torch.zeros(columns if along_rows else rows, dtype=torch.long)
-        first = first_of[matrix.layer]
-        maps.append(
-            _Map(first, groups, none, heads.count, 1) if along_rows else _Map(first, none, groups, 1, heads.count)
-        )
+        maps.append(_lengthwise(matrix, first_of[matrix.layer], groups, heads.count, along_rows=along_rows))
     return maps, families
+
+
+def _neurons(matrices: Sequence[Matrix]) -> tuple[list[_Map], list[int]]:
+    """One unit per neuron of the feed-forward: its row of the first map and its column of the second."""
+    maps: list[_Map] = []
+    families: list[int] = []
+    first_of: dict[int | None, int] = {}
+    for matrix in matrices:
+        if matrix.neurons is None:
+            raise NothingToPrune(
+                f"It is not known where the neurons or heads of matrix {matrix.name!r} are: use another "
+                "pruning.granularity."
+            )
+        along_rows = (matrix.neurons == "out") != matrix.transposed
+        count = matrix.parameter.shape[0 if along_rows else 1]
+        if matrix.layer not in first_of:
+            first_of[matrix.layer] = len(families)
+            families += [len(first_of)] * count
+        maps.append(_lengthwise(matrix, first_of[matrix.layer], torch.arange(count), count, along_rows=along_rows))
+    return maps, families
+
+
+def _lengthwise(matrix: Matrix, first: int, groups: Tensor, count: int, *, along_rows: bool) -> _Map:
+    """A matrix that is cut along one of its sides.
+
+    Args:
+        matrix: to be cut.
+        first: number of its first unit.
+        groups: [rows or columns] unit of each, from 0.
+        count: how many units.
+        along_rows: rows are what is divided, as they are stored.
+    """
+    rows, columns = matrix.parameter.shape
+    none = torch.zeros(columns if along_rows else rows, dtype=torch.long)
+    return _Map(first, groups, none, count, 1) if along_rows else _Map(first, none, groups, 1, count)
+
+
+def _mixed(matrices: Sequence[Matrix], kind: str) -> tuple[list[_Map], list[int], int]:
+    """Heads, or blocks, of the attention first, then the feed-forward's neurons; and how many units come first."""
+    attention = [matrix for matrix in matrices if matrix.heads is not None]
+    others = [matrix for matrix in matrices if matrix.heads is None]
+    maps, families = _within_matrices(attention, HYBRID_BLOCK) if kind == "hybrid" else _heads(attention)
+    first, shift = len(families), len(set(families))
+    more, theirs = _neurons(others)
+    of_matrix = dict(zip([m.name for m in attention], maps, strict=True)) | {
+        matrix.name: replace(each, first=each.first + first) for matrix, each in zip(others, more, strict=True)
+    }
+    return [of_matrix[matrix.name] for matrix in matrices], families + [f + shift + 1 for f in theirs], first
 
 
 def _layers(matrices: Sequence[Matrix]) -> tuple[list[_Map], list[int]]:

@@ -7,15 +7,16 @@ from math import ceil, prod
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
 from api.models.shapes import shapes_of
-from pruning_core.architectures import ARCHITECTURES, missing_outputs, prunable_matrices
-from pruning_core.granularity import Block, kind_of
+from pruning_core.architectures import ARCHITECTURES, missing_outputs, not_reducible, prunable_matrices
+from pruning_core.granularity import HYBRID_BLOCK, MIXED, Block, Granularity, kind_of
 from pruning_core.methods import METHODS
 from store import Model
 
 #: What families call the number of attention heads.
 _HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
 
-_PLURALS = {"head": "heads", "layer": "layers", "row": "rows", "column": "columns", "block": "blocks"}
+#: Where the units of a family are, by what they are; `matrix` where this is not said.
+_PLACES = {"head": "attention", "neuron": "feed-forward"}
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -27,10 +28,12 @@ class _Family:
     Attributes:
         unit: weights of one unit.
         weights: weights of all of them.
+        kind: what a unit is called. Those of one kind share a target.
     """
 
     unit: int
     weights: int
+    kind: str
 
 
 def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
@@ -47,8 +50,9 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
     if not findings.sound("pruning"):
         return
     families = _families(spec, model, matrices, findings)
-    if families and findings.sound("target_sparsity"):
-        _check_target(spec, families, findings)
+    for kind in dict.fromkeys(family.kind for family in families):
+        if findings.sound("target_sparsity"):
+            _check_target(spec, [family for family in families if family.kind == kind], findings)
 
 
 def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
@@ -57,6 +61,8 @@ def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings)
         return _layers(model, matrices, findings)
     if kind == "head":
         return _heads(spec, model, matrices, findings)
+    if kind in MIXED:
+        return _mixed(spec, model, matrices, findings)
     if kind == "2:4":
         odd = next((name for name, (_, inputs) in _sides(matrices).items() if inputs % 4), None)
         if odd is not None:
@@ -66,16 +72,24 @@ def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings)
                 "it out with pruning.modules.",
             )
             return []
-    return [_Family(_unit(spec, rows, columns), rows * columns) for rows, columns in _sides(matrices).values()]
+    return _within_matrices(spec.granularity, matrices)
+
+
+def _within_matrices(granularity: Granularity, matrices: Shapes) -> list[_Family]:
+    """Each matrix for itself."""
+    kind = kind_of(granularity)
+    return [
+        _Family(_unit(granularity, rows, columns), rows * columns, kind) for rows, columns in _sides(matrices).values()
+    ]
 
 
 def _sides(matrices: Shapes) -> dict[str, tuple[int, int]]:
     return {name: (shape[0], shape[1]) for name, shape in matrices.items()}
 
 
-def _unit(spec: JobSpec, rows: int, columns: int) -> int:
+def _unit(granularity: Granularity, rows: int, columns: int) -> int:
     """Weights of one unit of a matrix."""
-    match spec.granularity:
+    match granularity:
         case Block(block=(height, width)):
             return min(height, rows) * min(width, columns)
         case "row":
@@ -110,7 +124,34 @@ def _heads(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) ->
         )
         return []
     count = next((value for name in _HEADS if isinstance(value := model.config.get(name), int)), 1)
-    return [_Family(size // count, size) for size in weights.values()]
+    return [_Family(size // count, size, "head") for size in weights.values()]
+
+
+def _mixed(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+    """Each layer's attention, or its matrices in blocks, and each layer's feed-forward."""
+    architecture = ARCHITECTURES[model.model_type]
+    if architecture.feed_forward is None:
+        findings.wrong(
+            ("pruning", "granularity"),
+            f"pruning.granularity {str(spec.granularity)!r} removes feed-forward neurons as wholes. "
+            f"{not_reducible(model.model_type)} Use another granularity.",
+        )
+        return []
+    first, second = architecture.feed_forward
+    weights: dict[str, int] = {}
+    neurons: dict[str, int] = {}
+    attention = {}
+    for name, (outputs, inputs) in _sides(matrices).items():
+        block, below = architecture.place(name) or ("", "")
+        if below in (first, second):
+            weights[block] = weights.get(block, 0) + outputs * inputs
+            neurons[block] = outputs if below == first else inputs
+        else:
+            attention[name] = matrices[name]
+    found = [_Family(size // neurons[block], size, "neuron") for block, size in weights.items()]
+    if kind_of(spec.granularity) == "hybrid":
+        return _within_matrices(HYBRID_BLOCK, attention) + found
+    return _heads(spec, model, attention, findings) + found
 
 
 def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
@@ -126,17 +167,18 @@ def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]
             "The model has no several layers to choose from (ALBERT's share their weights). Use another granularity.",
         )
         return []
-    return [_Family(min(sizes.values()), sum(sizes.values()))]
+    return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
 
 
 def _check_target(spec: JobSpec, families: list[_Family], findings: Findings) -> None:
+    """Whether a target removes a unit of families of one kind, and leaves one of each."""
     weights = sum(family.weights for family in families)
     kept = round(spec.final_density * weights)
     smallest = min(family.unit for family in families)
     needed = sum(family.unit for family in families)
-    kind = kind_of(spec.granularity)
+    kind = families[0].kind
     if 2 * (weights - kept) < smallest:
-        what = f"{weights:,} weights" if smallest == 1 else f"{sum(_count(f) for f in families):,} {_PLURALS[kind]}"
+        what = f"{weights:,} weights" if smallest == 1 else f"{sum(_count(f) for f in families):,} {kind}s"
         least = (1 if smallest == 1 else ceil(smallest / 2)) / weights
         findings.wrong(
             ("target_sparsity",),
@@ -152,7 +194,7 @@ def _check_target(spec: JobSpec, families: list[_Family], findings: Findings) ->
         left = (
             f"fewer than there are matrices ({len(families)})"
             if needed == len(families)
-            else f"less than one {kind} of each {'attention' if kind == 'head' else 'matrix'} has ({needed:,})"
+            else f"less than one {kind} of each {_PLACES.get(kind, 'matrix')} has ({needed:,})"
         )
         findings.wrong(
             ("target_sparsity",),

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 from transformers.pytorch_utils import Conv1D
 
-from pruning_core.architectures import ARCHITECTURES, Architecture
+from pruning_core.architectures import ARCHITECTURES, Architecture, not_reducible
 from pruning_core.prunable import base_model
 
 
@@ -164,19 +164,24 @@ class _FewerHeadsMPNet(MPNetSelfAttention):
         return answer
 
 
+def require_reducible(model_type: str) -> Architecture:
+    """The family's entry.
+
+    Raises:
+        NotReducible: it is not known, or its blocks are of a kind that cannot be made narrower.
+    """
+    if reason := not_reducible(model_type):
+        raise NotReducible(reason)
+    return ARCHITECTURES[model_type]
+
+
 def blocks_of(model: PreTrainedModel) -> dict[str, Block]:
     """The repeated blocks, by name; those that share their weights once.
 
     Raises:
         NotReducible: the family is not known, or its blocks are of a kind that cannot be made narrower.
     """
-    architecture = ARCHITECTURES.get(model.config.model_type)
-    if architecture is None or architecture.feed_forward is None:
-        able = ", ".join(name for name, each in ARCHITECTURES.items() if each.feed_forward)
-        raise NotReducible(
-            f"A model of type {model.config.model_type!r} cannot be made physically smaller. "
-            f"Those of these can: {able}."
-        )
+    architecture = require_reducible(model.config.model_type)
     base = base_model(model)
     found: dict[str, Block] = {}
     for name, _ in base.named_modules():

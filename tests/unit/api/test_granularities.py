@@ -19,6 +19,10 @@ SHARES: list[tuple[object, float, float]] = [
     ({"block": [64, 64]}, 0.0, 0.6),  # every matrix is one block, and none may go
     # one of two heads
     ("head", 0.5, 0.51),
+    # one of two heads, and a neuron of 16
+    ("structured", 0.5, 0.51),
+    # every matrix of the attention is one block, and none may go
+    ("hybrid", 0.0, 0.5),
     # layers may go but one
     ("layer", 0.5, 0.8),
 ]

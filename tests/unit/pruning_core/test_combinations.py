@@ -73,7 +73,7 @@ def test_a_schedule_written_out_by_default_is_not_refused() -> None:
 # --- what is accepted, runs ----------------------------------------------------------------------------------------
 
 SCOPES = ["global", "local", "budget"]
-GRANULARITIES: list[object] = ["element", "2:4", {"block": [7, 5]}, "row", "column", "head", "layer"]
+GRANULARITIES: list[object] = ["element", "2:4", {"block": [7, 5]}, "row", "column", "structured", "head", "layer"]
 SHAPES = ["cubic", "linear", "one_shot"]
 FROZEN = [False, True]
 DISTILLED: list[Fields | None] = [None, {"teacher": "mdl"}]
@@ -139,7 +139,9 @@ def test_every_pair_of_choices_that_is_accepted_runs_to_its_target(
     result = prune(model_dir, reviews(48), spec, tmp_path, evaluation=reviews(20, seed=1), teacher=teacher)
     kept, total = sum(layer.kept for layer in result.layers), sum(layer.total for layer in result.layers)
     kind = kind_of(spec.granularity)
-    unit = {"element": 1, "2:4": 1, "block": 35, "row": 64, "column": 64, "head": 4 * 8 * 32, "layer": total // 2}[kind]
+    head = 4 * 8 * 32
+    units = {"element": 1, "2:4": 1, "block": 35, "row": 64, "column": 64, "layer": total // 2}
+    unit = (units | {"structured": head, "head": head})[kind]
     families = len(result.layers) if spec.scope == "local" and unit > 1 else 1
     assert abs(kept - total / 2) <= unit / 2 * families + 1
     if kind == "2:4":

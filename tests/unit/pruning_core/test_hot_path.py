@@ -103,6 +103,8 @@ def test_no_scope_makes_the_host_wait(scope: str) -> None:
         ("column", "local"),
         ({"block": [7, 5]}, "global"),
         ("head", "local"),
+        ("hybrid", "local"),
+        ("structured", "global"),
         ("layer", "global"),
         ("2:4", "global"),
     ],
