@@ -39,7 +39,7 @@ COPY worker ./worker
 COPY store ./store
 COPY pruning_core ./pruning_core
 COPY migrations ./migrations
-RUN pip install --constraint constraints.txt '.[worker]'
+RUN pip install --constraint constraints.txt '.[worker,onnx]'
 
 # ── Run: an unprivileged user, a writable /scratch, nothing else to write to ─
 FROM base AS run

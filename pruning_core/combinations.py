@@ -64,8 +64,20 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
             "training.dense_baseline false leaves out the dense model, which distillation.teacher 'self' learns from. "
             "Leave it out, or name another teacher."
         )
+    yield from _on_export(spec, kind)
     if not spec.trains:
         yield from _untrained(spec)
+
+
+def _on_export(spec: PruningSpec, kind: str) -> Iterator[str]:
+    """Conflicts of what is to be made of the pruned model."""
+    if spec.export.structured and kind in ("element", "2:4"):
+        yield (
+            f"export.structured takes out whole heads and neurons, and pruning.granularity {kind!r} leaves none dead. "
+            "Use granularity 'structured', 'hybrid' or 'head', or leave it out."
+        )
+    if spec.export.int8 and not spec.export.onnx:
+        yield "export.int8 quantises model.onnx: set export.onnx to true, too, or leave it out."
 
 
 def _on_several_devices(spec: PruningSpec) -> Iterator[str]:

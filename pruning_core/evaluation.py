@@ -1,12 +1,13 @@
 """Judging a model on a split, at its own speed: rows sorted by length, no gradients."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
@@ -15,8 +16,28 @@ _TOKENS_PER_BATCH = 16_384
 _MOST_PER_BATCH = 256
 
 
+class Judged(Protocol):
+    """What can be judged: a model of PyTorch's, or one elsewhere that answers alike."""
+
+    training: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where its inputs must be."""
+
+    @property
+    def forward(self) -> Callable[..., Any]:
+        """Names what it reads."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Be as while training, or not."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The answers to a batch."""
+
+
 def evaluate(
-    model: PreTrainedModel,
+    model: Judged,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     split: EncodedSplit,
@@ -35,20 +56,21 @@ def evaluate(
         max_items: judge on this many evenly spaced items at most.
 
     Returns:
-        Metric name → value, and `loss`, the mean over the items.
+        Metric name → value, and `loss`, the mean over the items, where the model tells it.
     """
     items = np.arange(len(split)) if max_items is None else split.some(max_items)
     quality = task.quality(split, model.device)
-    loss = torch.zeros((), device=model.device)
+    loss, told = torch.zeros((), device=model.device), False
     for chosen, batch, output in answers(model, tokenizer, task, split, items, bf16=bf16):
         quality.update(chosen, output, batch)
         if output.get("loss") is not None:
             loss += output["loss"].float() * len(chosen)
-    return {**quality.compute(), "loss": float(loss) / len(items)}
+            told = True
+    return quality.compute() | ({"loss": float(loss) / len(items)} if told else {})
 
 
 def answers(
-    model: PreTrainedModel,
+    model: Judged,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     split: EncodedSplit,
@@ -81,7 +103,7 @@ def answers(
         model.train(was_training)
 
 
-def accepted(model: PreTrainedModel, batch: Batch) -> Batch:
+def accepted(model: Judged, batch: Batch) -> Batch:
     """What of a batch a model's `forward` names: a teacher may be of another family, without token types."""
     names = inspect.signature(model.forward).parameters
     return {name: tensor for name, tensor in batch.items() if name in names}

@@ -55,14 +55,20 @@ def export_model(
     for matrix, where in zip(masked.matrices, masked.slices, strict=True):
         if bool((matrix.parameter.detach().flatten() * ~masked.mask[where]).any()):
             raise ExportMismatch(f"Matrix {matrix.name!r} holds values outside its mask.")
-    difference = _logits_difference(model, reloaded)
+    difference = logits_difference(model, reloaded)
     if not difference <= LOGITS_TOLERANCE:
         raise ExportMismatch(f"Logits of the exported model differ by {difference:.2e} from the masked model's.")
     return reloaded
 
 
-def _logits_difference(model: PreTrainedModel, other: PreTrainedModel) -> float:
-    """Largest absolute difference of the outputs on random inputs."""
+def logits_difference(model: PreTrainedModel, other: PreTrainedModel, *, scaled: bool = False) -> float:
+    """Largest absolute difference of the outputs on random inputs.
+
+    Args:
+        model: on the same device as the other.
+        other: what is compared with it.
+        scaled: where outputs are beyond 1, count it as a share of the largest, as they are rounded.
+    """
     inputs = {name: tensor.to(model.device) for name, tensor in random_inputs(model.config, rows=4, tokens=16).items()}
     was_training = model.training
     model.train(mode=False)
@@ -70,7 +76,11 @@ def _logits_difference(model: PreTrainedModel, other: PreTrainedModel) -> float:
         ours, theirs = model(**inputs), other(**inputs)
     model.train(was_training)
     names = [name for name in ours if "logits" in name or name == "last_hidden_state"]
-    return float(torch.stack([(ours[name] - theirs[name]).abs().max() for name in names]).max())
+    differences = [
+        (ours[name] - theirs[name]).abs().max() / (ours[name].abs().max().clamp(min=1.0) if scaled else 1.0)
+        for name in names
+    ]
+    return float(torch.stack(differences).max())
 
 
 def export_masks(masked: MaskedWeights, path: Path) -> None:

@@ -4,11 +4,13 @@ import hashlib
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
+from pruning_core.exports import Exports
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import encoder_of
 from pruning_core.ranks import OneRank
@@ -16,6 +18,8 @@ from pruning_core.spec import PruningSpec
 
 REPORT_VERSION = 1
 _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "constriction", "zstandard")
+#: Of an extra: named where they are installed.
+_EXTRAS = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def lineage(model_dir: Path, spec: PruningSpec, ranks: OneRank, bf16: bool) -> d
     return {
         "model_sha256": {path.name: sha256_of(path) for path in sorted(model_dir.glob("*.safetensors"))},
         "seed": spec.training.seed,
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: version(name) for name in (*_PACKAGES, *(extra for extra in _EXTRAS if find_spec(extra)))},
         "python": platform.python_version(),
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
@@ -89,6 +93,7 @@ def build_report(
     packed_evaluation: dict[str, float],
     useless: str | None,
     data: dict[str, object],
+    exports: Exports,
     sizes: dict[str, int],
     seconds: dict[str, float],
     provenance: dict[str, object],
@@ -105,6 +110,7 @@ def build_report(
         packed_evaluation: figures of what `model.packed` unpacks to.
         useless: what to tell of a pruned model that is no better than guessing.
         data: rows, labels, steps.
+        exports: what was made besides.
         sizes: bytes of the deliverables.
         seconds: by phase.
         provenance: as `lineage` gives it.
@@ -118,21 +124,24 @@ def build_report(
         "eval": evaluation,
         "dense_eval": dense_evaluation,
         "packed_eval": packed_evaluation,
+        "exports": exports.made,
+        "latency": exports.latency,
         "data": data,
         "layers": [asdict(row) for row in table],
         "bytes": sizes,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": _notes(useless) + _rounding(spec, primary_metric, evaluation, packed_evaluation),
+        "notes": _notes(useless, exports) + _rounding(spec, primary_metric, evaluation, packed_evaluation),
         "spec": spec.model_dump(mode="json"),
         "lineage": provenance,
     }
 
 
-def _notes(useless: str | None) -> list[str]:
+def _notes(useless: str | None, exports: Exports) -> list[str]:
     """What a reader of the figures should know."""
     notes = [
         "The model directory stores its zeros: it is as large as the dense one. model.packed does not.",
-        "Unstructured zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number.",
+        "Zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number."
+        + (" structured/ has no dead heads and neurons." if "structured" in exports.made else ""),
     ]
     if useless is not None:
         notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")

@@ -16,6 +16,7 @@ from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, 
 from pruning_core.distillation import DistilledLoss, Teacher
 from pruning_core.evaluation import evaluate
 from pruning_core.export import export_masks, export_model
+from pruning_core.exports import Exports, check_exports, make_exports
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
 from pruning_core.packed import load_packed, save_packed
 from pruning_core.peers import NoSuchDevices, Order, PeerLost, PeerOutOfMemory, gathered
@@ -53,6 +54,7 @@ class PruningResult:
         packed_evaluation: quality of the model that `model.packed` unpacks to.
         density: the three densities.
         layers: the per-layer table.
+        exports: what `spec.export` asked for besides, judged and timed.
         report: the content of `report.json`.
     """
 
@@ -61,6 +63,7 @@ class PruningResult:
     packed_evaluation: dict[str, float]
     density: Densities
     layers: list[Layer]
+    exports: Exports
     report: dict[str, object]
 
 
@@ -84,7 +87,8 @@ def prune(
         model: a local Hugging Face model directory with config, tokenizer and safetensors.
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
-        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors` and `report.json`.
+        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors`,
+            `report.json`, and what `spec.export` asks for.
         evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, each class in proportion.
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
@@ -98,7 +102,7 @@ def prune(
         ScheduleError: the run is too short for the schedule.
         DataError: rows do not fit the task.
         ModelError: the model's weights do not fit its config, or a teacher's do not fit the task, or `max_length` is
-            beyond the model's positions.
+            beyond the model's positions, or it cannot be exported as `spec.export` asks.
         NothingToPrune: no matrix matches `pruning.modules`, or the model has no such units.
         Diverged: the loss is no longer finite.
         CheckpointError: the checkpoint is another run's, or damaged.
@@ -136,6 +140,7 @@ def prune(
         unpacked = load_packed(output_dir / "model.packed")
         unpacked.to(run.device)  # type: ignore[arg-type]  # transformers' wrapper hides nn.Module's signature
         packed_evaluation = evaluate(unpacked, run.tokenizer, run.task, run.evaluation)
+    exports = make_exports(reloaded, run.tokenizer, run.task, run.evaluation, export=run.spec.export, output=output_dir)
     density, table = densities(network, pruner.weights), layers(pruner.weights)
     report = build_report(
         spec=run.spec,
@@ -156,12 +161,15 @@ def prune(
             "majority_share": run.task.majority_share(run.evaluation),
             "steps": run.spec.total_steps(len(run.train)),
         },
-        sizes=_sizes(output_dir),
+        exports=exports,
+        sizes=_sizes(output_dir) | exports.bytes,
         seconds=run.position.seconds,
         provenance=lineage(order.model, spec, ranks, run.bf16) | (lineage_extra or {}),
     )
     (output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return PruningResult(result_evaluation, run.position.dense_evaluation, packed_evaluation, density, table, report)
+    return PruningResult(
+        result_evaluation, run.position.dense_evaluation, packed_evaluation, density, table, exports, report
+    )
 
 
 class Run:
@@ -189,6 +197,7 @@ class Run:
             raise DataError(
                 "The spec names no task. Say which columns hold text and label: task={'text': …, 'label': …}."
             )
+        check_exports(spec.export, model_dir)
         tables = tables_of(order.train, order.evaluation, columns)
         labels = order.labels
         if labels is None:

@@ -189,6 +189,19 @@ class Export(Part):
         description="The same for matrices that are not pruned, such as embeddings. Default: as `packed`.",
     )
 
+    structured: bool = Field(
+        default=False,
+        description="Also leave `structured/`: the model without its dead attention heads and feed-forward neurons, "
+        "physically smaller; and time it. Needs a granularity that removes whole ones.",
+    )
+    onnx: bool = Field(
+        default=False,
+        description="Also leave `model.onnx`, of the structured model where there is one; judged in ONNX Runtime.",
+    )
+    int8: bool = Field(
+        default=False, description="Also leave `model.int8.onnx`, its weights quantised; judged again. Needs `onnx`."
+    )
+
     @property
     def exact(self) -> bool:
         """Whether what is packed loses nothing."""

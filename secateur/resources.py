@@ -36,6 +36,36 @@ class Densities(TypedDict):
     model: float
 
 
+class Timing(TypedDict):
+    """What one model takes for one batch on a CPU, and how many times as fast as the dense one that is."""
+
+    runtime: str
+    model: str
+    batch: int
+    median_ms: float
+    speedup: float
+
+
+class Latency(TypedDict):
+    """How long models take, timed side by side in the job."""
+
+    threads: int
+    sequence: int
+    timings: list[Timing]
+
+
+class Export(TypedDict, total=False):
+    """What was made of the pruned model besides; the counts are those of `structured`."""
+
+    eval: dict[str, float]
+    heads: int
+    heads_dense: int
+    neurons: int
+    neurons_dense: int
+    parameters: int
+    parameters_dense: int
+
+
 class Result(TypedDict, total=False):
     """What a succeeded job achieved; `report.json` has the whole of it."""
 
@@ -43,6 +73,8 @@ class Result(TypedDict, total=False):
     eval: dict[str, float]
     dense_eval: dict[str, float] | None
     packed_eval: dict[str, float]
+    exports: dict[str, Export]
+    latency: Latency | None
     density: Densities
     bytes: dict[str, int | None]
     notes: list[str]

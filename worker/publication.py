@@ -19,6 +19,8 @@ from store import (
 from worker.files import pieces_of
 
 _MEDIA_TYPES = {".json": "application/json", ".txt": "text/plain", ".html": "text/html"}
+#: What files are that are called after the model; all others are what they are called.
+_KINDS = {"model.packed": "packed", "model.onnx": "onnx", "model.int8.onnx": "int8"}
 _BINARY = "application/octet-stream"
 
 
@@ -39,7 +41,7 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
     for path in sorted(p for p in output.rglob("*") if p.is_file()):
         name = path.relative_to(output).as_posix()
         reference: BlobRef = blobs.write(pieces_of(path))
-        artifacts.append(NewArtifact(name, _kind(name), _MEDIA_TYPES.get(path.suffix, _BINARY), reference))
+        artifacts.append(NewArtifact(name, kind_of(name), _MEDIA_TYPES.get(path.suffix, _BINARY), reference))
     layers = [NewLayer(layer.name, layer.shape, layer.kept, layer.total) for layer in result.layers]
     sizes = result.report["bytes"]
     assert isinstance(sizes, dict)
@@ -54,13 +56,16 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
                 "packed_eval": dict(result.packed_evaluation),
                 "density": asdict(result.density),
                 "notes": cast(JsonValue, result.report["notes"]),
-                "bytes": {kind: sizes[kind] for kind in ("dense", "masks", "packed")},
+                "exports": cast(JsonValue, result.exports.made),
+                "latency": cast(JsonValue, result.exports.latency),
+                "bytes": dict(sizes),
             },
             artifacts=artifacts,
             layers=layers,
         )
 
 
-def _kind(name: str) -> str:
-    """What an artifact is: `model`, `packed`, `masks` or `report`."""
-    return "packed" if name == "model.packed" else Path(name).parts[0].split(".")[0]
+def kind_of(name: str) -> str:
+    """What an artifact is: `model`, `packed`, `structured`, `onnx`, `int8`, `masks` or `report`."""
+    first = Path(name).parts[0].removesuffix(".data")  # weights that lie beside a graph
+    return _KINDS.get(first, first.split(".")[0])

@@ -49,6 +49,8 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
         return
     if not findings.sound("pruning"):
         return
+    if spec.export.structured and (reason := not_reducible(model.model_type)):
+        findings.wrong(("export", "structured"), f"{reason} Leave it out.")
     families = _families(spec, model, matrices, findings)
     for kind in dict.fromkeys(family.kind for family in families):
         if findings.sound("target_sparsity"):

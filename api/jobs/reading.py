@@ -35,7 +35,7 @@ _GRANULARITY: Path = ("pruning", "granularity")
 _GRANULARITIES = ", ".join(kind for kind in KINDS if kind != "block") + ' or {"block": [rows, columns]}'
 
 #: Checks over several fields cannot say where they failed but in their words.
-_FIELD_IN_WORDS = re.compile(r"^((?:pruning|training|task)(?:\.\w+)+)")
+_FIELD_IN_WORDS = re.compile(r"^((?:pruning|training|task|export)(?:\.\w+)+)")
 
 
 @dataclass(frozen=True)

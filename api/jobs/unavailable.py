@@ -32,8 +32,6 @@ class _Unbuilt:
 
 
 _UNBUILT = (
-    _Unbuilt(("export", "onnx")),
-    _Unbuilt(("export", "structured")),
     _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
     _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
 )

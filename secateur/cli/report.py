@@ -94,9 +94,28 @@ def _outcome(result: Result) -> list[tuple[str, str]]:
     if density := result.get("density"):
         shares = (("prunable", density["prunable"]), ("encoder", density["encoder"]), ("model", density["model"]))
         rows.append(("density", ", ".join(f"{percent_text(share)} {of}" for of, share in shares)))
+    rows += _exports(result)
     sizes = result.get("bytes", {}).items()
     rows += [(_SIZES.get(name, f"{name} size"), bytes_text(size)) for name, size in sizes if size is not None]
     return rows + [("note", escape(note)) for note in result.get("notes", ())]
+
+
+def _exports(result: Result) -> list[tuple[str, str]]:
+    """What was made besides, and how fast it is."""
+    rows = []
+    metric = result.get("primary_metric", "")
+    for name, made in result.get("exports", {}).items():
+        parts = [f"{metric} {made['eval'][metric]:.4f}"] if metric in made.get("eval", {}) else []
+        if "heads" in made:
+            parts.append(f"{made['heads']} of {made['heads_dense']} heads")
+            parts.append(f"{made['neurons']} of {made['neurons_dense']} neurons")
+        rows.append((name, ", ".join(parts)))
+    if latency := result.get("latency"):
+        for each in latency["timings"]:
+            times = "" if each["model"] == "dense" else f", {each['speedup']:.2f} × as fast as dense"
+            name = f"{each['runtime']}, {each['model']}"
+            rows.append((name, f"{each['median_ms']:.1f} ms for {each['batch']} × {latency['sequence']} tokens{times}"))
+    return rows
 
 
 def _share_done(job: Job) -> str:

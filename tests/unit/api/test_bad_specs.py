@@ -98,12 +98,12 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("a NUL in a tag", {"tags": {"a": "\0"}}, "/tags/a", "NUL"),
     ("half a character", {"name": "\ud800"}, "/name", "half a character"),
     ("an unknown precision", {"export": {"packed": "int4"}}, "/export/packed", "'fp32', 'fp16' or 'int8'"),
+    ("nothing to take out", {"export": {"structured": True}}, "/export/structured", "Use granularity 'structured'"),
+    ("int8 of nothing", {"export": {"int8": True}}, "/export/int8", "set export.onnx to true"),
     ("a priority out of range", {"priority": 10**6}, "/priority", "1000"),
 ]
 
 UNAVAILABLE: list[tuple[dict[str, Any], str]] = [
-    ({"export": {"onnx": True}}, "/export/onnx"),
-    ({"export": {"structured": True}}, "/export/structured"),
     ({"webhook": "https://example.org"}, "/webhook"),
     ({"training": {"precision": "fp16"}}, "/training/precision"),
 ]

@@ -3,10 +3,12 @@
 The model is a BERT of two layers with 4 matrices of 8 × 8, one of 16 × 8 and one of 8 × 16, and two heads of 4.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tiny import save_tiny_model
 from tests.unit.api.calling import Api, detail, pointers
 
 # (granularity, the highest sparsity that leaves a unit of each, one that does not)
@@ -85,3 +87,19 @@ def test_a_method_s_own_granularity_is_filled_in(api: Api, spec: dict[str, Any])
 def test_frozen_weights_are_taken_where_scores_are_learned(api: Api, spec: dict[str, Any]) -> None:
     frozen = {"method": "movement", "target_sparsity": 0.9, "pruning": {"freeze_weights": True}}
     assert api.submit({**spec, **frozen}).json()["spec"]["pruning"]["freeze_weights"] is True
+
+
+def test_heads_and_neurons_are_taken_out_of_families_that_can_do_without(
+    api: Api, spec: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = {"target_sparsity": 0.5, "pruning": {"granularity": "structured"}, "export": {"structured": True}}
+    accepted = api.submit({**spec, **asked, "export": {"structured": True, "onnx": True, "int8": True}})
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.json()["spec"]["export"]["structured"] is True
+    files = {path.name: path.read_bytes() for path in save_tiny_model(tmp_path, "modernbert").iterdir()}
+    gated = {**spec, "model": api.upload_model(files).json()["uri"]}
+    answer = api.submit({**gated, **asked})
+    assert pointers(answer) == {"/export/structured", "/pruning/granularity"}, answer.text
+    assert "Those of these can: bert, " in detail(answer, "/export/structured")
+    assert "removes feed-forward neurons as wholes" in detail(answer, "/pruning/granularity")
+    assert api.submit({**gated, "target_sparsity": 0.5, "pruning": {"granularity": "head"}}).status_code == 202

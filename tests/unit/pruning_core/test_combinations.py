@@ -55,6 +55,9 @@ REFUSALS: list[tuple[str, Fields, str]] = [
      "shape must be 'one_shot' with training.epochs 0: without steps there is nothing gradual. Leave it out"),
     ("magnitude", {"training": {"epochs": 0}, "distillation": {}}, "training.epochs 0 trains nothing, so there is "
      "nothing to distil"),
+    ("movement", {"export": {"structured": True}}, "export.structured takes out whole heads and neurons, and "
+     "pruning.granularity 'element' leaves none dead. Use granularity 'structured', 'hybrid' or 'head', or leave it"),
+    ("movement", {"export": {"int8": True}}, "export.int8 quantises model.onnx: set export.onnx to true, too"),
     ("wanda", {"distillation": {}}, r"training.epochs 0 \(the default of method 'wanda'\) trains nothing, so there is"),
 ]  # fmt: skip
 

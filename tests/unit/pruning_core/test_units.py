@@ -207,7 +207,7 @@ def test_one_unit_of_each_matrix_stays_where_there_is_room_for_it() -> None:
 
 def test_heads_compete_with_heads_and_neurons_with_neurons() -> None:
     """Means over 16,000 weights lie closer together than means over 64: in one ranking only neurons would go."""
-    weights, units, unit_of = cut_up("bert", "structured")
+    weights, units, _ = cut_up("bert", "structured")
     ranks = torch.rand(len(units), generator=torch.Generator().manual_seed(0))
     heads, neurons = units.pools
     ranks[heads] += 10

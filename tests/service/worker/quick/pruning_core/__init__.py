@@ -77,6 +77,12 @@ class Density:
 
 
 @dataclass(frozen=True)
+class Exports:
+    made: dict[str, object] = field(default_factory=dict)
+    latency: None = None
+
+
+@dataclass(frozen=True)
 class PruningResult:
     report: dict[str, object]
     evaluation: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.5})
@@ -84,6 +90,7 @@ class PruningResult:
     packed_evaluation: dict[str, float] = field(default_factory=lambda: {"accuracy": 0.5})
     density: Density = field(default_factory=Density)
     layers: list[object] = field(default_factory=list)
+    exports: Exports = field(default_factory=Exports)
 
 
 def step_in(checkpoint: Path) -> int:
