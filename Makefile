@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test chaos schemathesis fuzz check fmt bench-selection bench-step bench-pack bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos schemathesis fuzz check fmt bench-selection bench-step bench-pack bench-structured bench-quality bench-engine bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -73,6 +73,9 @@ bench-step: install ## Time a training step of each method against dense and the
 
 bench-pack: install ## Size and speed of model.packed, against the entropy bound and against peers
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.packing
+
+bench-structured: install ## Speed and quality of structured pruning, PyTorch and ONNX Runtime (about 45 minutes, once)
+	@$(BIN)/python -m benchmarks.structured
 
 # DATA=DIR adds sentence pairs and questions, from DIR/snli and DIR/qamr.
 bench-quality: $(STAMP)-bench ## Quality against sparsity, all methods; goes on where it stopped (hours; DATA=DIR adds data)

@@ -1,0 +1,131 @@
+"""How fast structured pruning makes a model, and what it costs: MiniLM-L6 on movie reviews.
+
+`make bench-structured` fine-tunes a dense model, prunes it to each sparsity of `POINTS` with the granularity
+`structured`, learning from the dense model's answers, and takes quality and latency from the run's own report: 1 and 32
+rows of 128 tokens, PyTorch and ONNX Runtime, two threads, in turn with the dense model. Finished runs stay in `.cache/`
+and are done again when their settings, or the library's defaults, have changed. The last line is one JSON object.
+
+    python -m benchmarks.structured --only 0.6     one point
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dense import fine_tune_dense
+from benchmarks.tables import read_csv
+from examples.sample_data import movie_reviews, sample_model
+from pruning_core import PruningSpec, prune
+from pruning_core.loading import width_of
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache" / "bench-structured"
+#: Target sparsity → at least so many times as fast, and at most so many points of accuracy below dense.
+POINTS: dict[float, tuple[float, float]] = {0.6: (1.8, 1.5), 0.75: (2.5, 4.0)}
+_COMMON: dict[str, Any] = {"method": "movement", "task": {"text": "text", "label": "label"}}
+_TRAINING: dict[str, Any] = {"epochs": 5, "max_length": 64, "seed": 1}
+DENSE: dict[str, Any] = _COMMON | {"target_sparsity": 0.5, "training": _TRAINING}
+SPEC: dict[str, Any] = _COMMON | {
+    "pruning": {"granularity": "structured"},
+    "distillation": {"teacher": "dense"},
+    "training": _TRAINING | {"dense_baseline": False},
+    "export": {"structured": True, "onnx": True, "int8": True},
+}
+
+Report = dict[str, Any]
+
+
+def dense_model() -> tuple[Path, float]:
+    """The fine-tuned model and its accuracy, made where there is none of these settings."""
+    spec, directory = PruningSpec.model_validate(DENSE), CACHE / "dense"
+    record = _record_of(directory, spec)
+    if record is None:
+        print("Fine-tuning the dense model first.", flush=True)
+        train, evaluation = _tables()
+        shutil.rmtree(directory, ignore_errors=True)
+        done = fine_tune_dense(sample_model(), train, evaluation, spec, directory / "model")
+        record = {"resolved": done.spec.model_dump(mode="json"), "rows": done.train_items, "eval": done.evaluation}
+        (directory / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    return directory / "model", record["eval"]["accuracy"]
+
+
+def pruned(sparsity: float, dense: Path) -> Report:
+    """The report of the run at a sparsity, made where there is none of these settings."""
+    spec, directory = PruningSpec.model_validate(SPEC | {"target_sparsity": sparsity}), CACHE / f"{sparsity:g}"
+    if _record_of(directory, spec) is None:
+        train, evaluation = _tables()
+        shutil.rmtree(directory, ignore_errors=True)
+        report = prune(dense, train, spec, directory, evaluation=evaluation, teacher=dense).report
+        data = report["data"]
+        assert isinstance(data, dict)
+        record = {"resolved": report["spec"], "rows": data["train_items"]}
+        (directory / "record.json").write_text(json.dumps(record), encoding="utf-8")
+    report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
+    assert isinstance(report, dict)
+    return report
+
+
+def point(report: Report, dense: float, bar: tuple[float, float]) -> dict[str, Any]:
+    """What a run achieved.
+
+    Args:
+        report: the run's.
+        dense: accuracy of the dense model.
+        bar: least speed-up and most points lost.
+    """
+    exports = report["exports"]
+    speedups = {
+        f"{each['runtime']} {each['model']} {each['batch']}": each["speedup"]
+        for each in report["latency"]["timings"]
+        if each["model"] != "dense"
+    }
+    # The bar is on the smaller model in fp32, and every runtime and batch must reach it.
+    slowest = min(value for name, value in speedups.items() if " structured " in name)
+    lost = 100 * (dense - exports["structured"]["eval"]["accuracy"])
+    return {
+        "accuracy": {name: each["eval"]["accuracy"] for name, each in exports.items()},
+        "points_lost": round(lost, 2),
+        "speedup": slowest,
+        "speedups": speedups,
+        "heads": exports["structured"]["heads"],
+        "neurons": exports["structured"]["neurons"],
+        "bytes": {name: report["bytes"][name] for name in ("dense", "structured", "onnx", "int8")},
+        "met": {f"{bar[0]:g}x": slowest >= bar[0], f"{bar[1]:g} points": lost <= bar[1]},
+    }
+
+
+def _record_of(directory: Path, spec: PruningSpec) -> Report | None:
+    """The record of a finished run, if it is one of this spec by today's defaults."""
+    file = directory / "record.json"
+    if not file.exists():
+        return None
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert isinstance(record, dict)
+    resolved = spec.resolved(record["rows"], width_of(sample_model())).model_dump(mode="json")
+    return record if record["resolved"] == resolved else None
+
+
+def _tables() -> tuple[Any, Any]:
+    reviews = movie_reviews()
+    return read_csv(reviews / "train.csv"), read_csv(reviews / "validation.csv")
+
+
+def main() -> None:
+    """Train what is missing, and print a line for each point and the last line."""
+    parser = argparse.ArgumentParser(description="Speed and quality of structured pruning.")
+    parser.add_argument("--only", type=float, help="this target sparsity only")
+    options = parser.parse_args()
+    model, accuracy = dense_model()
+    print(f"dense: accuracy {accuracy:.4f}", flush=True)
+    found = {}
+    for sparsity in [options.only] if options.only else POINTS:
+        found[f"{sparsity:g}"] = each = point(pruned(sparsity, model), accuracy, POINTS.get(sparsity, (1.0, 100.0)))
+        print(
+            f"{sparsity:g}: {each['points_lost']} points below dense, {each['speedup']:.2f} times as fast", flush=True
+        )
+    print(json.dumps({"dense": accuracy, "points": found}))
+
+
+if __name__ == "__main__":
+    main()
