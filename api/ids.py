@@ -17,8 +17,13 @@ def is_id(text: str, prefix: str) -> bool:
     return found is not None and found[1] == prefix
 
 
+def looks_like_an_id(text: str) -> bool:
+    """Whether a text can be an id of ours, of whatever kind."""
+    return _SHAPE.fullmatch(text) is not None
+
+
 def _shaped(text: str) -> str:
-    if not _SHAPE.fullmatch(text):
+    if not looks_like_an_id(text):
         # cut, and without control characters: it comes from anyone and goes into the answer
         raise Missing(f"There is nothing with the id {text[:60]!r}. Ids look like job_0193a4b2….")
     return text

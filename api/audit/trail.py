@@ -7,6 +7,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.ids import looks_like_an_id
 from api.journal import Journal
 from store import Call, Principal, record_call
 
@@ -60,13 +61,14 @@ class AuditTrail:
         if not isinstance(caller, Principal):  # nobody was let in, or the call changes nothing
             return
         made = headers.get(b"location", b"").decode("latin-1").rpartition("/")[2]
-        asked = next((value for name, value in request.path_params.items() if name.endswith("_id")), None)
+        asked = next((value for name, value in request.path_params.items() if name.endswith("_id")), "")
         entry = Call(
             team_id=caller.team_id,
             key_id=caller.key_id,
             method=request.method,
             route=getattr(scope.get("route"), "path", request.url.path),
-            target_id=asked or made or None,
+            # What can be no id may be anything: a key that was pasted there, or what no database holds.
+            target_id=next(filter(looks_like_an_id, (asked, made)), None),
             status=status,
             request_id=structlog.contextvars.get_contextvars().get("request_id"),
         )

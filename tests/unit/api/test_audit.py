@@ -61,6 +61,13 @@ def test_what_was_refused_is_written_down_too(api: Api) -> None:
     assert "hunter2" not in json.dumps(entries(api))
 
 
+def test_what_can_be_no_id_is_not_written_down_and_its_call_is(api: Api) -> None:
+    key = api.call("POST", "/v1/keys", json={"name": "ci"}).json()["key"]
+    for pasted in (key, "%00", "a%0Ab", "x" * 3000):
+        assert api.call("DELETE", f"/v1/keys/{pasted}").status_code == 404
+    assert told(api)[1:] == [("DELETE", "/v1/keys/{key_id}", None, 404)] * 4
+
+
 def test_who_may_not_is_written_down_and_who_is_nobody_is_not(api: Api) -> None:
     api.client.post("/v1/jobs", json={})
     reader = api.with_scopes("read")
