@@ -1,9 +1,9 @@
 """Reads a small JSON body into a model, naming every wrong field and its remedy."""
 
 import json
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.bodies import Body, compact
@@ -11,6 +11,16 @@ from api.problems import FieldError, Invalid, pointer
 from store import JsonValue
 
 Fields = TypeVar("Fields", bound=BaseModel)
+
+
+def _printable(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise ValueError("must be printable, and not only spaces")
+    return name.strip()
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+"""A name that a terminal and a log show as it is."""
 
 
 def fields_of(body: Body, model: type[Fields]) -> Fields:

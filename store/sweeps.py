@@ -15,7 +15,7 @@ from store.jobs import get_job
 from store.pages import Page, page_of
 from store.requests import request_cancel
 from store.states import TERMINAL, JobStatus
-from store.submission import NewJob, insert_job, keep_to_limit, take_key
+from store.submission import NewJob, first_answer, insert_job, keep_to_limit, take_key
 from store.tables import Job, Sweep
 
 
@@ -55,7 +55,7 @@ def create_sweep(
     """
     ids = [new_id("job") for _ in jobs]
     if idempotency_key is not None:
-        first = take_key(session, team_id, idempotency_key, f"sweep {body_sha256}", ids[0])
+        first = take_key(session, team_id, idempotency_key, _digest(body_sha256), ids[0])
         if first != ids[0]:
             return get_sweep(session, team_id, get_job(session, team_id, first).sweep_id or "")
     keep_to_limit(session, team_id, max_queued, len(jobs))
@@ -66,6 +66,21 @@ def create_sweep(
     for position, (job_id, job) in enumerate(zip(ids, jobs, strict=True)):
         insert_job(session, team_id, job_id, replace(job, sweep_id=sweep.id, sweep_position=position))
     return sweep
+
+
+def first_sweep(session: ReadSession, team_id: str, key: str | None, body_sha256: str) -> Sweep | None:
+    """Return the sweep that the same request with the same key has made, if it has.
+
+    Raises:
+        IdempotencyConflict: The key was used for another request.
+    """
+    job = first_answer(session, team_id, key, _digest(body_sha256))
+    return None if job is None else get_sweep(session, team_id, job.sweep_id or "")
+
+
+def _digest(body_sha256: str) -> str:
+    """What a key is taken for: a sweep's request, which is none of a job's."""
+    return f"sweep {body_sha256}"
 
 
 def get_sweep(session: ReadSession, team_id: str, sweep_id: str) -> Sweep:

@@ -9,8 +9,8 @@ from pruning_core.spec import PruningSpec
 
 MAX_TAGS = 32
 
-TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f]+$")]
-TagValue = Annotated[str, StringConstraints(max_length=256)]
+TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f\x7f-\x9f]+$")]
+TagValue = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class Splits(Part):

@@ -1,10 +1,10 @@
 """API keys as the outside sees them."""
 
 from datetime import datetime
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from api.fields import Printable
 from store import Key, Scope
 
 _DAY_S = 86_400.0
@@ -13,20 +13,12 @@ _LONGEST_LIFE_S = 3650 * _DAY_S
 _LONGEST_OVERLAP_S = 30 * _DAY_S
 
 
-def _printable(name: str) -> str:
-    if not name.strip() or not name.isprintable():
-        raise ValueError("must be printable, and not only spaces")
-    return name.strip()
-
-
 class NewKey(BaseModel):
     """What a new key is to be."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_printable)] = Field(
-        description="What it is for.", examples=["nightly builds"]
-    )
+    name: Printable = Field(min_length=1, max_length=100, description="What it is for.", examples=["nightly builds"])
     scopes: list[Scope] = Field(default=[Scope.READ, Scope.SUBMIT], min_length=1, description="What it allows.")
     expires_in_s: float | None = Field(
         default=None, gt=0, le=_LONGEST_LIFE_S, description="How long it is good, in seconds; null is until revoked."

@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from api.bodies import compact
+from api.bodies import Body, compact
+from api.fields import Printable, fields_of
 from api.problems import FieldError, Invalid, pointer
 from store import JsonObject, JsonValue
 
@@ -17,7 +19,7 @@ MAX_JOBS = 100
 SEEDS = "training.seed"
 
 #: What a sweep may vary: how a model is pruned, not what its result is compared on.
-_AXIS = re.compile(r"method|target_sparsity|model|distillation|(pruning|distillation|training|export)(\.\w+)+")
+_AXIS = re.compile(r"method|target_sparsity|model|distillation|(pruning|distillation|training|export)(\.\w+){1,8}")
 
 Point = Mapping[str, JsonValue]
 
@@ -27,7 +29,9 @@ class SweepSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="What you call it.")
+    name: Annotated[Printable, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="What you call it."
+    )
     base: dict[str, object] = Field(description="A job's spec, without what the grid gives.")
     grid: dict[str, list[object]] = Field(
         description="Fields of the spec, with dots for those inside, and of each the values it takes: "
@@ -35,21 +39,13 @@ class SweepSpec(BaseModel):
     )
 
 
-def read_sweep(document: JsonObject) -> SweepSpec:
+def read_sweep(body: Body) -> SweepSpec:
     """Read a sweep as the client wrote it.
 
     Raises:
         Invalid: It is none, its grid is too large, or varies what a sweep cannot.
     """
-    try:
-        sweep = SweepSpec.model_validate_json(json.dumps(document), strict=True)
-    except ValidationError as error:
-        raise Invalid(
-            [
-                FieldError(pointer(*details["loc"]), f"{'.'.join(map(str, details['loc']))}: {details['msg']}.")
-                for details in error.errors(include_url=False)
-            ]
-        ) from error
+    sweep = fields_of(body, SweepSpec)
     if errors := list(_faults(sweep)):
         raise Invalid(errors, what="The sweep")
     return sweep
@@ -99,8 +95,14 @@ def _in_request(error: FieldError, point: Point, grid: Mapping[str, Sequence[Jso
         place = pointer(*field.split("."))
         if error.pointer == place or error.pointer.startswith(f"{place}/"):
             rest = error.pointer.removeprefix(place)
-            return FieldError(f"{pointer('grid', field, grid[field].index(value))}{rest}", error.detail)
+            index = list(map(_as_said, grid[field])).index(_as_said(value))
+            return FieldError(f"{pointer('grid', field, index)}{rest}", error.detail)
     return FieldError(f"/base{error.pointer}", error.detail)
+
+
+def _as_said(value: object) -> str:
+    """The same for values that are the same in JSON: 1 and 1.0 are, and neither is true."""
+    return json.dumps(json.loads(json.dumps(value, sort_keys=True), parse_int=float))
 
 
 def _faults(sweep: SweepSpec) -> Iterator[FieldError]:
@@ -113,8 +115,7 @@ def _faults(sweep: SweepSpec) -> Iterator[FieldError]:
                 f"grid: {field[:80]!r} is nothing that a sweep varies. It varies method, target_sparsity, model, and "
                 "fields of pruning, distillation, training and export, such as training.seed.",
             )
-        written = [json.dumps(value, sort_keys=True) for value in values]
-        if not values or len(set(written)) < len(written):
+        if not values or len(set(map(_as_said, values))) < len(values):
             yield FieldError(pointer("grid", field), f"grid: give {field[:80]} at least one value, and none twice.")
         if outer := next((other for other in sweep.grid if field.startswith(f"{other}.")), None):
             yield FieldError(pointer("grid", field), f"grid: {field[:80]} is a part of {outer}; vary one of them.")

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import cast
 
 from sqlalchemy.exc import IntegrityError
@@ -19,6 +20,7 @@ from store import (
     JsonObject,
     JsonValue,
     NewSweep,
+    NotFound,
     Page,
     Principal,
     Sweep,
@@ -26,6 +28,7 @@ from store import (
     create_sweep,
     delete_job,
     delete_sweep,
+    first_sweep,
     get_sweep,
     jobs_of_sweep,
     jobs_to_delete,
@@ -39,11 +42,16 @@ def submit(
 ) -> Sweep:
     """Check every job of a sweep, store all of them, and ring for workers once they are committed.
 
+    The same request with the same key is answered as the first time, whatever has become of what it names.
+
     Raises:
         Invalid: The sweep, or any of its jobs, is wrong; nothing is stored.
         IdempotencyConflict: The key was used for another request.
         QueueFull: The team may not have so many waiting jobs; nothing is stored.
     """
+    with here.database.read() as session:
+        if first := first_sweep(session, caller.team_id, idempotency_key, body.sha256):
+            return first
     new, resolved = _checked(here, caller, body, sources)
     try:
         with here.database.write() as session:
@@ -66,7 +74,7 @@ def submit(
 
 
 def _checked(here: Services, caller: Principal, body: Body, sources: Fetched) -> tuple[NewSweep, list[Resolved]]:
-    asked = read_sweep(body.document)
+    asked = read_sweep(body)
     base = cast(JsonObject, asked.base)
     grid = cast(dict[str, list[JsonValue]], asked.grid)
     resolved: list[Resolved] = []
@@ -128,7 +136,8 @@ def delete(here: Services, caller: Principal, sweep_id: str) -> None:
     with here.database.read() as session:
         jobs = jobs_to_delete(session, caller.team_id, sweep_id)
     for job_id in jobs:
-        with here.database.write() as session:
+        # Who deletes the same sweep, or one of its jobs, at the same time may have been quicker.
+        with suppress(NotFound), here.database.write() as session:
             delete_job(session, caller.team_id, job_id)
     with here.database.write() as session:
         delete_sweep(session, caller.team_id, sweep_id)

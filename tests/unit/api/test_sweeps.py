@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from api.sweeps import service
 from tests.unit.api.calling import Api, detail, pointers
 from tests.unit.api.finishing import succeed
 from tests.unit.api.scheduling import leave_the_line_to_us, limit
@@ -101,6 +102,10 @@ def test_what_is_wrong_at_some_points_names_one_of_them(api: Api, sweep: dict[st
         ({"seeds": [1]}, "/seeds"),
         ({"name": ""}, "/name"),
         ({"name": "a\0b"}, "/name"),
+        ({"name": "a\x1b[31m"}, "/name"),
+        ({"grid": {"training" + ".a" * 2000: [1]}}, "/grid/training" + ".a" * 2000),
+        ({"grid": {"training.learning_rate": [1, 1.0]}}, "/grid/training.learning_rate"),
+        ({"grid": {"training.seed": [1, True]}}, "/grid/training.seed/1"),
     ],
 )
 def test_what_is_no_sweep_is_refused_with_its_field(
@@ -118,6 +123,35 @@ def test_the_same_key_and_body_answer_the_first_sweep(api: Api, sweep: dict[str,
     spec = sweep["base"] | {"method": "movement", "target_sparsity": 0.5}
     assert pointers(api.submit(spec, **{"Idempotency-Key": "k1"})) == {"/header/Idempotency-Key"}
     assert len(api.get("/v1/jobs?limit=100").json()["data"]) == 12
+
+
+def test_a_repeated_sweep_is_answered_whatever_became_of_its_dataset(
+    api: Api, sweep: dict[str, Any], dataset: str
+) -> None:
+    first = post(api, sweep, **{"Idempotency-Key": "k2"}).json()
+    api.call("POST", first["urls"]["cancel"])
+    assert api.call("DELETE", dataset.replace("upload://", "/v1/datasets/")).status_code == 204
+    again = post(api, sweep, **{"Idempotency-Key": "k2"})
+    assert (again.status_code, again.json()["id"]) == (202, first["id"])
+    assert post(api, sweep).status_code == 422
+
+
+def test_whoever_deletes_a_sweep_does_not_stumble_over_jobs_that_are_gone(
+    api: Api, sweep: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = post(api, sweep).json()
+    api.call("POST", made["urls"]["cancel"])
+    looked = service.jobs_to_delete
+
+    def look_and_be_overtaken(*about: Any) -> Any:
+        found = looked(*about)
+        monkeypatch.setattr(service, "jobs_to_delete", looked)
+        api.call("DELETE", made["runs"][5]["url"])
+        return found
+
+    monkeypatch.setattr(service, "jobs_to_delete", look_and_be_overtaken)
+    assert api.call("DELETE", made["urls"]["self"]).status_code == 204
+    assert api.get("/v1/jobs").json()["data"] == []
 
 
 def test_a_sweep_that_the_queue_does_not_hold_is_refused_whole(api: Api, sweep: dict[str, Any]) -> None:
