@@ -3,7 +3,7 @@
 import dataclasses
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -140,15 +140,14 @@ def with_uploads(here: Services, caller: Principal, form: Form, limit: int) -> I
     if not form.uploads:
         yield form
         return
-    found = {upload_id: _whole(here, caller, field, upload_id) for field, upload_id in form.uploads}
-    require_within(limit, sum(file.size for file in form.files) + sum(state.size for state in found.values()))
+    found = [(field, _whole(here, caller, field, upload_id)) for field, upload_id in form.uploads]
+    require_within(limit, sum(file.size for file in form.files) + sum(state.size for _, state in found))
     with ExitStack() as open_:
-        files = [*form.files]
-        for field, upload_id in form.uploads:
-            files.append(_part(here, field, found[upload_id], open_))
+        files = [*form.files, *(_part(here, field, state, open_) for field, state in found)]
         yield dataclasses.replace(form, files=tuple(files), uploads=())
-    for upload_id in found:
-        end(here, caller, upload_id)
+    for upload_id in {state.id for _, state in found}:
+        with suppress(NotFound):  # another request has used it up, or dropped it, in the meantime
+            end(here, caller, upload_id)
 
 
 def _whole(here: Services, caller: Principal, field: str, upload_id: str) -> UploadState:

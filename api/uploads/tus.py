@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Header, Request, Response
 
 from api.auth import Submitter
-from api.bodies import is_storable
+from api.bodies import is_storable, refuse_encoded
 from api.multipart import MAX_NAME
 from api.problems import FieldError, Invalid, MalformedRequest, PreconditionFailed, WrongMediaType
 from store import UploadState
@@ -48,8 +48,9 @@ def require_body(request: Request) -> None:
     """Return if the request's body is a part of a file.
 
     Raises:
-        WrongMediaType: It is not.
+        WrongMediaType: It is not, or is compressed.
     """
+    refuse_encoded(request)
     if request.headers.get("content-type", "").strip().lower() != BODY:
         raise WrongMediaType(f"Send the file's bytes with `Content-Type: {BODY}`.")
 
@@ -78,5 +79,6 @@ def describe(response: Response, state: UploadState) -> None:
     response.headers["Tus-Resumable"] = VERSION
     response.headers["Upload-Offset"] = str(state.offset)
     response.headers["Upload-Length"] = str(state.size)
+    response.headers["Upload-Metadata"] = f"filename {base64.b64encode(state.filename.encode()).decode()}"
     response.headers["Upload-Expires"] = format_datetime(state.expires_at.astimezone(UTC), usegmt=True)
     response.headers["Cache-Control"] = "no-store"

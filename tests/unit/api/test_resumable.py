@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import update
 
+from api.datasets import service as datasets
 from store import Database, Upload
 from store.clock import db_now
 from store.uploads import expire_uploads
@@ -47,6 +48,7 @@ def test_a_file_comes_in_parts(api: Api) -> None:
         head = api.call("HEAD", path, headers=TUS)
         assert (head.headers["upload-offset"], head.headers["upload-length"]) == (str(start), str(len(CONTENT)))
         assert (head.headers["cache-control"], head.headers["tus-resumable"]) == ("no-store", "1.0.0")
+        assert head.headers["upload-metadata"] == "filename bW9kZWwuc2FmZXRlbnNvcnM="
         assert api.get(path).json()["sha256"] is None
         answer = patch(api, path, start, CONTENT[start:end])
         assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(end))
@@ -93,6 +95,29 @@ def test_what_is_refused_keeps_its_uploads(api: Api) -> None:
     for _ in range(2):
         refused = api.call("POST", "/v1/datasets", files=form)
         assert (refused.status_code, pointers(refused)) == (422, {"/train"})
+
+
+def test_an_upload_counts_as_often_as_it_is_named(api: Api) -> None:
+    upload = whole(api, bytes(1_500_000), "train.csv")
+    form = [("name", (None, "reviews")), ("train", (None, upload)), ("test", (None, upload))]
+    assert api.call("POST", "/v1/datasets", files=form).status_code == 413
+
+
+def test_what_was_made_of_an_upload_that_another_request_used_up_is_told(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = whole(api, sentences(400), "train.csv")
+    form = [("name", (None, "reviews")), ("train", (None, upload))]
+    take_in = datasets.take_in
+
+    def overtaken(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(datasets, "take_in", take_in)
+        assert api.call("POST", "/v1/datasets", files=form).status_code == 201
+        return take_in(*args, **kwargs)
+
+    monkeypatch.setattr(datasets, "take_in", overtaken)
+    assert api.call("POST", "/v1/datasets", files=form).status_code == 201
+    assert len(api.get("/v1/datasets").json()["data"]) == 2
 
 
 def test_an_upload_that_is_not_whole_or_not_theirs_is_no_file(api: Api) -> None:
@@ -151,6 +176,7 @@ def test_what_cannot_be_begun_is_refused(api: Api, headers: dict[str, str], stat
 def test_a_part_says_what_it_is(api: Api) -> None:
     path = begin(api, CONTENT).headers["location"]
     assert patch(api, path, 0, b"x", **{"Content-Type": "application/octet-stream"}).status_code == 415
+    assert patch(api, path, 0, b"x", **{"Content-Encoding": "gzip"}).status_code == 415
     assert patch(api, path, 0, b"x", **{"Tus-Resumable": "2.0.0"}).status_code == 412
     nowhere = api.call("PATCH", path, headers={**TUS, "Content-Type": "application/offset+octet-stream"})
     assert pointers(nowhere) == {"/header/Upload-Offset"}
