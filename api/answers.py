@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from api import problems
+from api.bodies import compact
 from api.problems import FieldError, Problem
 from store.engine import DATABASE_AWAY
 from store.errors import (
@@ -133,11 +135,24 @@ def _methods_of(request: Request) -> list[str]:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     """Query, path and header parameters that do not fit their declared types."""
     assert isinstance(error, RequestValidationError)
-    errors = [
-        FieldError(problems.pointer(*found["loc"]), f"{'.'.join(map(str, found['loc'][1:]))}: {found['msg']}.")
-        for found in error.errors()
-    ]
+    errors = [FieldError(problems.pointer(*found["loc"]), _words(found)) for found in error.errors()]
     return problem_response(problems.Invalid(errors), request)
+
+
+def _words(found: Mapping[str, Any]) -> str:
+    """What is wrong with a parameter and what to send instead, after its name."""
+    name = ".".join(map(str, found["loc"][1:]))
+    bounds = found.get("ctx", {})
+    many = "characters" if isinstance(found["input"], str) else "of them"
+    match found["type"]:
+        case "missing":
+            return f"{name} is missing. Send it."
+        case "too_short":
+            return f"{name}: give at least {bounds['min_length']} {many}, not {bounds['actual_length']}."
+        case "too_long":
+            return f"{name}: give at most {bounds['max_length']} {many}, not {bounds['actual_length']}."
+    message = found["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{name}: {message[:1].lower()}{message[1:]}, not {compact(found['input'])}."
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:

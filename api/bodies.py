@@ -88,13 +88,19 @@ def refuse_encoded(request: Request) -> None:
         )
 
 
+_FORM = "application/x-www-form-urlencoded"
+
+
 async def form_fields(request: Request) -> dict[str, list[str]]:
     """Read the request's URL-encoded form: of each field its values.
 
     Raises:
-        WrongMediaType: It is compressed.
+        WrongMediaType: It is of another type, or compressed.
         TooLarge: It is over 1 MiB.
     """
+    given = request.headers.get("content-type", _FORM)
+    if given.partition(";")[0].strip().lower() != _FORM:
+        raise WrongMediaType(f"Send the fields with `Content-Type: {_FORM}`, not {given[:80]!r}.")
     refuse_encoded(request)
     return parse_qs((await bounded(request)).decode("utf-8", "replace"))
 

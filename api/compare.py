@@ -79,7 +79,7 @@ def differences_of(specs: Sequence[JsonObject]) -> dict[str, list[object]]:
 
 def _fields(document: JsonObject, prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     for name, value in document.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _fields(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

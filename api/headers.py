@@ -24,7 +24,8 @@ CORS_REQUEST_HEADERS = (
 )  # fmt: skip
 CORS_ANSWER_HEADERS = (
     "Content-Disposition", "Content-Range", "ETag", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest",
-    "Retry-After", "Tus-Resumable", "Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset", "X-Request-ID",
+    "Retry-After", "Tus-Resumable", "Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset",
+    "X-Request-ID",
 )  # fmt: skip
 
 

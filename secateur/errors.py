@@ -53,7 +53,8 @@ class FieldError:
 
     def __str__(self) -> str:
         # A JSON pointer (RFC 6901) is for programs; people read dots.
-        where = ".".join(part.replace("~1", "/").replace("~0", "~") for part in self.pointer.lstrip("#/").split("/"))
+        place = re.sub("^(query|path|header)/", "", self.pointer.lstrip("#/"))
+        where = ".".join(part.replace("~1", "/").replace("~0", "~") for part in place.split("/"))
         # Most details name their field themselves, or one inside it; others would not say what they are about.
         named = re.match(rf"{re.escape(where)}(?!\w)", self.detail)
         return self.detail if named or not where else f"{where}: {self.detail}"

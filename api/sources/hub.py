@@ -132,7 +132,7 @@ class Hub:
         path = self.fetch(source, name)
         try:
             return metadata_load(path)
-        except (YAMLError, ValueError) as error:
+        except (YAMLError, ValueError, RecursionError) as error:
             raise SourceRefused(f"the metadata of its {name} cannot be read. Upload the files themselves.") from error
 
     def _is_offline(self) -> bool:

@@ -17,7 +17,7 @@ from api.pieces import pieces
 from api.problems import Invalid
 from api.sources.choice import folder_splits, model_files, split_files
 from api.sources.copies import Copies
-from api.sources.hub import Hub
+from api.sources.hub import Hub, Listing
 from api.sources.problems import SourceRefused
 from api.sources.roots import Below, roots_of
 from api.sources.uris import External, FileSource, HubSource, Kind
@@ -25,6 +25,8 @@ from store import Dataset, Model, Principal, dataset_of_source, model_of_source
 
 _CONFIG = "config.json"
 _README = "README.md"
+#: What people write by hand is not longer.
+_LARGEST_WRITTEN = 4 << 20
 
 
 def take_in(here: Services, caller: Principal, kind: Kind, source: External) -> Model | Dataset:
@@ -53,10 +55,14 @@ def _from_hub(here: Services, caller: Principal, kind: Kind, source: HubSource) 
     if kind is Kind.MODEL:
         names = model_files(listing.sizes)
         if _CONFIG in names:
+            _require_small(listing, _CONFIG)
             _require_supported(hub.fetch(source, _CONFIG))
         fields = dict.fromkeys(names, "files")
     else:
-        card = hub.card(source, _README) if _README in listing.sizes else None
+        card = None
+        if _README in listing.sizes:
+            _require_small(listing, _README)
+            card = hub.card(source, _README)
         splits = split_files(listing.sizes, card, source.config)
         fields = {name: split for split, names in splits.items() for name in names}
     with _copies(here, kind) as copies:
@@ -98,6 +104,14 @@ def _copies(here: Services, kind: Kind) -> Copies:
     if kind is Kind.MODEL:
         return Copies(here.settings.max_model_bytes, "SECATEUR_MAX_MODEL_BYTES")
     return Copies(here.settings.max_dataset_bytes, "SECATEUR_MAX_DATASET_BYTES")
+
+
+def _require_small(listing: Listing, name: str) -> None:
+    """Refuse what nobody wrote by hand before it has come: it is read whole, and anyone may put anything on the hub."""
+    if listing.sizes[name] > _LARGEST_WRITTEN:
+        raise SourceRefused(
+            f"its {name} is larger than {_LARGEST_WRITTEN:,} bytes. Download the files that are needed and upload them."
+        )
 
 
 def _require_supported(config: Path) -> None:

@@ -55,15 +55,14 @@ class Below:
         return self.path.is_dir()
 
     def names(self) -> list[str]:
-        """The files in the folder; other folders and hidden files count as not there.
+        """The files in the folder; other folders, hidden files and those whose names are no text count as not there.
 
         Raises:
             SourceRefused: It cannot be read.
         """
         try:
-            return sorted(
-                entry.name for entry in os.scandir(self.path) if entry.is_file() and not entry.name.startswith(".")
-            )
+            names = (entry.name for entry in os.scandir(self.path) if entry.is_file())
+            return sorted(name for name in names if name.isprintable() and not name.startswith("."))
         except OSError as error:
             raise SourceRefused(f"{self.path.name!r} cannot be read: {error.strerror}.") from error
 

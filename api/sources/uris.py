@@ -10,7 +10,7 @@ _UPLOAD = re.compile(r"upload://((mdl|ds)_[0-9a-f]{32})")
 _BARE_ID = re.compile(r"(mdl|ds)_[0-9a-f]{32}")
 #: As huggingface_hub's `validate_repo_id` has it.
 _REPOSITORY = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
-_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,127}", re.ASCII)
+_REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w./-]{0,127}", re.ASCII)
 _CONFIG = re.compile(r"[\w.+-]{1,128}")
 _SHA256 = re.compile(r"sha256=([0-9a-f]{64})")
 

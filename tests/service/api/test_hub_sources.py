@@ -134,7 +134,7 @@ def test_what_cannot_be_had_is_refused_with_its_field(
 
 
 class Misbehaving(BaseHTTPRequestHandler):
-    """A hub whose repositories are not as they should be: `a/gated`, `a/astray`, `a/old`, `a/mamba` and `a/slow`."""
+    """A hub whose repositories are not as they should be: gated, astray, old, huge, slow, or of another family."""
 
     server: "Wild"
 
@@ -145,7 +145,8 @@ class Misbehaving(BaseHTTPRequestHandler):
             self.server.over.wait(120)
         if "/api/" in self.path:
             files = ["config.json", "vocab.txt", "pytorch_model.bin" if name == "old" else "model.safetensors"]
-            siblings = ", ".join(f'{{"rfilename": "{file}", "size": 2}}' for file in files)
+            size = 5_000_000_000 if name == "huge" else 2
+            siblings = ", ".join(f'{{"rfilename": "{file}", "size": {size}}}' for file in files)
             self._answer(200, f'{{"id": "a/{name}", "sha": "{"1" * 40}", "siblings": [{siblings}]}}')
         elif name == "gated":
             self._answer(403, "", {"X-Error-Code": "GatedRepo"})
@@ -212,6 +213,7 @@ def _serving(server: Wild) -> Iterator[Wild]:
         ),
         ("a/old", "no *.safetensors"),
         ("a/mamba", "mamba"),
+        ("a/huge", "config.json is larger than 4,194,304 bytes"),
     ],
 )
 def test_models_that_no_job_can_use_are_told_before_they_have_come(

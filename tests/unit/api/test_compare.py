@@ -42,6 +42,15 @@ def test_only_what_differs_is_shown_with_the_value_of_each(api: Api, jobs: list[
     assert backwards == {name: values[::-1] for name, values in differences.items()}
 
 
+def test_fields_that_one_of_them_lacks_are_told_and_not_the_object_around_them(
+    api: Api, model: str, dataset: str
+) -> None:
+    spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+    ids = [api.submit({**spec, "tags": tags}).json()["id"] for tags in ({"suite": "nightly"}, {})]
+    shown = api.get("/v1/compare", params={"job": ids}).json()
+    assert shown["differences"] == {"tags.suite": ["nightly", None]}
+
+
 def test_what_came_of_each_is_beside_it(api: Api, jobs: list[str]) -> None:
     first, second = api.get("/v1/compare", params={"job": jobs}).json()["jobs"]
     assert (first["job"], first["status"], second["job"], second["status"]) == (jobs[0], "succeeded", jobs[1], "queued")

@@ -110,7 +110,7 @@ def test_shards_of_a_split_are_one_table(api: Api, spec: dict[str, object], root
         ("{root}/nothing", "there is nothing called"),
         ("{root}/out", "there is nothing called"),
         ("{root}/bert/config.json", "it is a file"),
-        ("{root}/pickles", "no *.safetensors"),
+        ("{root}/pickles", "It has: pytorch_model.bin. Convert"),
         ("{root}/leaking", "there is nothing called 'model.safetensors'"),
         ("{root}/piped", "no *.safetensors"),
         ("{root}/bert#sha256=0", "64 hexadecimal digits"),
@@ -123,7 +123,7 @@ def test_what_is_not_a_model_below_a_root_is_refused(
     outside = tmp_path / "outside"
     write(outside, bert_files())
     (root / "out").symlink_to(outside)
-    write(root / "pickles", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+    write(root / "pickles", {"pytorch_model.bin": b"pickle", os.fsdecode(b"\xff.bin"): b"", "a\nb.bin": b""})
     write(root / "leaking", {"config.json": b"{}"})
     (root / "leaking" / "model.safetensors").symlink_to(outside / "model.safetensors")
     write(root / "piped", bert_files())

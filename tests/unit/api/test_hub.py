@@ -85,6 +85,8 @@ def test_a_dataset_has_its_splits_in_a_folder(api: Api, spec: dict[str, object])
     assert [(entry["type"], entry["path"]) for entry in everything] == [("directory", "data"), ("file", split)]
     asked = api.call("POST", f"{dataset}/paths-info/main", data={"paths": [split, "data", "no"], "expand": True})
     assert [entry["path"] for entry in asked.json()] == [split, "data"]
+    as_json = api.call("POST", f"{dataset}/paths-info/main", json={"paths": [split]})
+    assert as_json.status_code == 415, "it would be answered as if nothing had been asked for"
     assert api.get(f"{dataset}/tree/main/dat").headers["x-error-code"] == "EntryNotFound"
 
 

@@ -128,7 +128,16 @@ def test_a_dataset_may_name_a_config() -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        *("hf://", "hf://a/b/c", "hf://a/b@", "hf://../b", "hf://a--b/c", "hf://a/b@-x", "hf://a/b?config=c"),
+        *(
+            "hf://",
+            "hf://a/b/c",
+            "hf://a/b@",
+            "hf://../b",
+            "hf://a--b/c",
+            "hf://a/b@-x",
+            "hf://a/b@c/../d",
+            "hf://a/b?config=c",
+        ),
         *("file://", "file:///etc", "file://a/../b", "file://a\\b", "file://a#x"),
         *("upload://ds_1", "s3://a/b", "http://a/b", "a b"),
     ],

@@ -126,3 +126,10 @@ def test_an_answer_that_is_not_secateurs_is_refused_with_its_address(body: str) 
 
 def test_fields_a_newer_service_adds_pass_through() -> None:
     assert object_of(answer(200, {"id": "job_1", "new": True}), "id")["new"] is True
+
+
+@pytest.mark.parametrize("kind", ["query", "header", "path"])
+def test_a_parameter_is_named_once(kind: str) -> None:
+    assert str(FieldError(f"/{kind}/job", "job: give it at least 2 times, not 1.")) == (
+        "job: give it at least 2 times, not 1."
+    )
