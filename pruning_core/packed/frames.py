@@ -112,9 +112,11 @@ def read_frames(stream: BinaryIO, size: int) -> Iterator[Frame]:
     start = stream.read(len(MAGIC) + 1)
     if start[: len(MAGIC)] != MAGIC:
         raise PackedError("This is no packed model: it does not begin like one.")
-    if start[len(MAGIC) :] != bytes([VERSION]):
+    if len(start) == len(MAGIC):
+        raise PackedError("The file breaks off: it is damaged. Get it again.")
+    if start[-1] != VERSION:
         raise PackedError(
-            f"It is of version {start[-1] if len(start) > len(MAGIC) else 'none'}, and this release of Secateur reads "
+            f"It is of version {start[-1]}, and this release of Secateur reads "
             f"version {VERSION}. Unpack it with the release that packed it, or with a newer one."
         )
     left = size - len(start)

@@ -46,8 +46,11 @@ def unpack(file: str | Path, directory: str | Path, *, most_bytes: int | None = 
     Raises:
         PackedError: the file is none, or damaged, or would unpack to more; nothing is left behind then.
         FileExistsError: the directory has files already.
+        FileNotFoundError: there is no such file.
     """
     file, directory = Path(file), Path(directory)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there, or is no plain file. Name a packed model.")
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} has files already. Name a directory that is not there yet.")
     directory.parent.mkdir(parents=True, exist_ok=True)

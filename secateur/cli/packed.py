@@ -40,9 +40,9 @@ def unpack(
     if missing:
         raise CannotUnpack(f"It takes packages that are not installed: {', '.join(missing)}. {REMEDY}")
     # A process of its own: the client imports neither the core nor what that needs.
-    command = [sys.executable, "-m", "pruning_core.packed", str(file), str(directory)]
     limit = [] if most_bytes is None else [f"--most-bytes={most_bytes}"]
-    done = subprocess.run([*command, *limit], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pruning_core.packed", *limit, "--", str(file), str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CannotUnpack(done.stderr.strip().rpartition("\n")[2])
     paths = done.stdout.splitlines()

@@ -1,6 +1,7 @@
 """`secateur unpack`: the directory comes out, or one sentence that says why not, and nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,17 @@ def test_what_cannot_be_unpacked_is_told_in_a_sentence(
     assert reason in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_file_is_told_and_no_pipe_is_waited_for(model: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("nothing", "pipe", "."):
+        done = secateur("unpack", str(tmp_path / name), str(tmp_path / "out"))
+        assert f"{tmp_path / name} is not there, or is no plain file" in " ".join(done.stderr.split())
+    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
+    done = secateur("unpack", str(tmp_path / "model.packed"), str(tmp_path / "out"))
+    assert f"{tmp_path / 'out'}: Not a directory." in " ".join(done.stderr.split())
+    assert "Errno" not in done.stderr
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
