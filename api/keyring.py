@@ -35,17 +35,20 @@ class Keyring:
         self._server_secret = server_secret
         self._known: dict[bytes, _Known] = {}
         self._noted: dict[str, float] = {}
+        self._forgotten = 0
 
     async def principal(self, text: str) -> Principal | None:
         """Who a key speaks for; None if it is mistyped, unknown, wrong, revoked or expired."""
         digest = hashlib.sha256(text.encode()).digest()
         known = self._known.get(digest)
         if known is None or time.monotonic() - known.at > KNOWN_S:
-            asked_at = time.monotonic()
+            asked_at, forgotten = time.monotonic(), self._forgotten
             principal = await run_in_threadpool(self._look_up, text)
             if principal is None:
                 self._known.pop(digest, None)
                 return None
+            if forgotten != self._forgotten:  # it may have been revoked while we asked: the next request asks again
+                return principal
             if len(self._known) >= _MOST:
                 self._known.clear()
             known = self._known[digest] = _Known(principal, asked_at)
@@ -54,6 +57,7 @@ class Keyring:
 
     def forget(self, key_id: str) -> None:
         """Ask again for a key, which was revoked or rotated."""
+        self._forgotten += 1
         for digest, known in list(self._known.items()):
             if known.principal.key_id == key_id:
                 self._known.pop(digest, None)

@@ -86,8 +86,9 @@ class Cursor:
             padded = opaque.encode("ascii") + b"=" * (-len(opaque) % 4)
             digest, value, id_ = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
             if _KINDS[order.column] is datetime and value is not None:
-                value = datetime.fromisoformat(value)
-        except (binascii.Error, ValueError, TypeError) as error:
+                moment = datetime.fromisoformat(value)
+                value = moment.astimezone(UTC) if moment.tzinfo else value
+        except (binascii.Error, ValueError, TypeError, OverflowError) as error:
             raise InvalidCursor from error
         if digest != order.digest or not _is_text(id_) or not (value is None or _is_value(value, order.column)):
             raise InvalidCursor

@@ -152,6 +152,23 @@ def test_a_key_that_was_shown_lately_asks_no_database_and_a_typo_never_does(
     event.remove(engine, "before_cursor_execute", note)
 
 
+def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered(
+    api: Api, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(api)
+    keyring = client.app.state.services.keyring  # type: ignore[attr-defined]  # Starlette types it as any ASGI app
+    look_up = keyring._look_up
+
+    def overtaken(text: str) -> object:
+        found = look_up(text)
+        if text == made["key"] and found:
+            assert api.call("DELETE", made["url"]).status_code == 204
+        return found
+
+    monkeypatch.setattr(keyring, "_look_up", overtaken)
+    assert [holder(api, made).get("/v1/jobs").status_code for _ in range(2)] == [200, 401]
+
+
 def test_what_is_kept_of_a_key_does_not_tell_it(api: Api, database: Database) -> None:
     made = create(api)
     with database.read() as session:
