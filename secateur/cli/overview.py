@@ -1,13 +1,24 @@
-"""`secateur compare` and `usage`: many jobs at one glance."""
+"""`secateur compare`, `usage` and `audit`: many jobs, or all that was asked for, at one glance."""
 
 from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from secateur.cli.connection import connect
-from secateur.cli.output import AsJson, bytes_text, percent_text, print_json, results, seconds_text, status_text, table
+from secateur.cli.output import (
+    AsJson,
+    bytes_text,
+    percent_text,
+    print_json,
+    results,
+    seconds_text,
+    status_text,
+    table,
+    time_text,
+)
 from secateur.resources import Compared, Comparison, Used
 
 _DAY = ["%Y-%m-%d"]
@@ -17,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(compare)
     app.command()(usage)
+    app.command()(audit)
 
 
 def compare(
@@ -61,6 +73,30 @@ def usage(
     stored = found["stored"]
     kept = ", ".join(f"{kind} {bytes_text(size)}" for kind, size in stored["referenced"].items())
     results.print(f"Kept: {bytes_text(stored['unique'])}, referred to by {kept}.", soft_wrap=True)
+
+
+def audit(
+    context: typer.Context,
+    *,
+    key_id: Annotated[str | None, typer.Option("--by", metavar="KEY", help="Only what this key did.")] = None,
+    target_id: Annotated[str | None, typer.Option("--of", metavar="ID", help="Only what was done to this.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only from this time on; of this machine's clock.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show who changed what, newest first; for administrators."""
+    begin = since.astimezone() if since else None
+    with connect(context) as client:
+        found = list(islice(client.audit(key_id=key_id, target_id=target_id, since=begin), limit))
+    if as_json:
+        print_json(found)
+        return
+    listing = table("when", "status", "what", "id", "key")
+    for entry in found:
+        what = f"{entry['method']} {entry['route']}"
+        key = entry["key_id"] or "on the host"
+        listing.add_row(time_text(entry["at"]), str(entry["status"]), escape(what), entry["target_id"] or "–", key)
+    results.print(listing)
 
 
 def _print(found: Comparison) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from secateur import Client, NotFound
-from secateur.resources import Artifact, Job, Key, NewKey
+from secateur.resources import Artifact, AuditEntry, Job, Key, NewKey
 from store import expire_files, open_database
 from tests.service.secateur.up import Finished, Up, command, environment, secateur, until
 
@@ -246,6 +246,13 @@ def test_keys_are_made_listed_rotated_and_revoked(service: Up) -> None:
     assert secateur(service.data_dir, "--key", rotated["key"], "jobs").code == 1
     gone = cast(list[Key], secateur(service.data_dir, "keys", "list", "--revoked", "--json").json)
     assert {key["id"], rotated["id"]} <= {each["id"] for each in gone}
+    done = cast(list[AuditEntry], secateur(service.data_dir, "audit", "--of", key["id"], "--json").json)
+    assert [(entry["route"], entry["status"]) for entry in done] == [
+        ("/v1/keys/{key_id}/rotate", 201),
+        ("/v1/keys", 201),
+    ]
+    assert "POST /v1/keys/{key_id}/rotate" in secateur(service.data_dir, "audit", "--limit", "5").out
+    assert secateur(service.data_dir, "audit", "--since", "2999-01-01", "--json").json == []
 
 
 def test_the_first_key_of_a_team_is_made_on_the_database(service: Up, job: Job) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from api.sweeps import service
+from store import jobs_to_delete
 from tests.unit.api.calling import Api, detail, pointers
 from tests.unit.api.finishing import succeed
 from tests.unit.api.scheduling import leave_the_line_to_us, limit
@@ -141,11 +142,10 @@ def test_whoever_deletes_a_sweep_does_not_stumble_over_jobs_that_are_gone(
 ) -> None:
     made = post(api, sweep).json()
     api.call("POST", made["urls"]["cancel"])
-    looked = service.jobs_to_delete
 
     def look_and_be_overtaken(*about: Any) -> Any:
-        found = looked(*about)
-        monkeypatch.setattr(service, "jobs_to_delete", looked)
+        found = jobs_to_delete(*about)
+        monkeypatch.setattr(service, "jobs_to_delete", jobs_to_delete)
         api.call("DELETE", made["runs"][5]["url"])
         return found
 
