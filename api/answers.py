@@ -143,14 +143,13 @@ def _words(found: Mapping[str, Any]) -> str:
     """What is wrong with a parameter and what to send instead, after its name."""
     name = ".".join(map(str, found["loc"][1:]))
     bounds = found.get("ctx", {})
-    many = "characters" if isinstance(found["input"], str) else "of them"
     match found["type"]:
         case "missing":
             return f"{name} is missing. Send it."
         case "too_short":
-            return f"{name}: give at least {bounds['min_length']} {many}, not {bounds['actual_length']}."
+            return f"{name}: give at least {bounds['min_length']} of them, not {bounds['actual_length']}."
         case "too_long":
-            return f"{name}: give at most {bounds['max_length']} {many}, not {bounds['actual_length']}."
+            return f"{name}: give at most {bounds['max_length']} of them, not {bounds['actual_length']}."
     message = found["msg"].removeprefix("Value error, ").rstrip(".")
     return f"{name}: {message[:1].lower()}{message[1:]}, not {compact(found['input'])}."
 

@@ -101,7 +101,7 @@ def get_metrics(
     here: Here,
     caller: Reader,
     job_id: JobId,
-    name: Words | None = None,
+    name: Annotated[Words | None, Query(max_length=300)] = None,
     max_points: Annotated[int, Query(ge=2, le=100_000, description="Thin each series evenly to this many.")] = 1000,
 ) -> MetricsView:
     """The job's series by name, each in the order of its steps."""
