@@ -34,6 +34,7 @@ _ANSWERS: Mapping[str, tuple[str, Fragment, str | int]] = {
     "X-Error-Message": ("Below /hf: its detail, as the hub's clients show it.", _TEXT, "There is no such repository."),
     "Upload-Offset": ("Bytes that have come.", _COUNT, 0),
     "Upload-Length": ("Bytes of the whole file.", _COUNT, 26),
+    "Upload-Metadata": ("Its name, in Base64.", _TEXT, "filename dHJhaW4uY3N2"),
     "Upload-Expires": ("When it is removed, unless more comes.", _TEXT, "Fri, 27 Nov 2026 07:00:00 GMT"),
     "X-Repo-Commit": ("The repository's commit.", _TEXT, "0" * 40),
     "X-Linked-Etag": ("The file's sha256, quoted.", _TEXT, f'"{"0" * 64}"'),
@@ -54,7 +55,7 @@ _MADE_KEY = (*_MADE, "Cache-Control")
 _VERSION = ("ETag", "Cache-Control")
 _FILE = (*_VERSION, "Accept-Ranges", "Content-Disposition", "Repr-Digest")
 _HUB_FILE = (*_FILE, "X-Repo-Commit", "X-Linked-Etag", "X-Linked-Size")
-_TUS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires", "Cache-Control")
+_TUS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires", "Cache-Control")
 
 #: What an operation's success always says, besides what every answer says.
 _OF: Mapping[str, tuple[str, ...]] = {
