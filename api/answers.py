@@ -18,6 +18,7 @@ from api.problems import FieldError, Problem
 from store.engine import DATABASE_AWAY
 from store.errors import (
     BlobAbandoned,
+    DeliveryUnderWay,
     FilesExpired,
     IdempotencyConflict,
     InputGone,
@@ -30,7 +31,11 @@ from store.errors import (
     QuotaExceeded,
     StoreError,
     SweepRefused,
+    TooManyWebhooks,
     TransitionRefused,
+    UrlTaken,
+    WebhookDisabled,
+    WrongServerSecret,
 )
 from store.key_text import hide_keys
 
@@ -46,6 +51,10 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
     KeyOver: problems.StateForbids,
     QueueFull: problems.LimitReached,
     QuotaExceeded: problems.TooLarge,
+    TooManyWebhooks: problems.LimitReached,
+    DeliveryUnderWay: problems.StateForbids,
+    WebhookDisabled: problems.StateForbids,
+    WrongServerSecret: problems.StateForbids,
     OffsetMoved: problems.StateForbids,
 }
 """What a refusal of the store is to the outside, where its own words say all."""
@@ -53,6 +62,7 @@ _PROBLEMS: Mapping[type[StoreError], type[Problem]] = {
 _FIELDS: Mapping[type[StoreError], str] = {
     IdempotencyConflict: "/header/Idempotency-Key",
     InvalidCursor: "/query/cursor",
+    UrlTaken: "/url",
 }
 """Where in the request the fault lies."""
 
@@ -94,7 +104,7 @@ def _of_store(error: Exception) -> Problem:
     if isinstance(error, StoreError) and (known := _PROBLEMS.get(type(error))):
         return known(str(error))
     match error:
-        case IdempotencyConflict() | InvalidCursor():
+        case IdempotencyConflict() | InvalidCursor() | UrlTaken():
             return problems.Invalid([FieldError(_FIELDS[type(error)], str(error))])
         case BlobAbandoned():
             return problems.Unavailable(str(error), retry_after_s=1)

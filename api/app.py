@@ -31,6 +31,8 @@ from api.sweeps import endpoints as sweeps
 from api.sweeps.grid import SweepSpec
 from api.uploads import endpoints as uploads
 from api.watch import Watch
+from api.webhooks import endpoints as webhooks
+from api.webhooks.schemas import NewWebhook, SecretRotation, WebhookChange
 from store import DatabaseBlobStore, Settings, open_database
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models,
         uploads,
         methods,
+        webhooks,
         keys,
         audit,
         usage,
@@ -116,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         app.include_router(part.router)
     answers.install(app)
-    contract.install(app, JobSpec, SweepSpec, NewKey, Rotation)
+    contract.install(app, JobSpec, SweepSpec, NewKey, Rotation, NewWebhook, WebhookChange, SecretRotation)
     return app
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator
 
 from api.problems import Missing
 
-_SHAPE = re.compile(r"(job|ds|mdl|swp|key|upl)_[0-9a-f]{32}")
+_SHAPE = re.compile(r"(job|ds|mdl|swp|key|upl|whk|msg)_[0-9a-f]{32}")
 
 
 def is_id(text: str, prefix: str) -> bool:
@@ -37,4 +37,6 @@ DatasetId = Annotated[str, Path(description="`ds_…`"), AfterValidator(_shaped)
 KeyId = Annotated[str, Path(description="`key_…`"), AfterValidator(_shaped)]
 ModelId = Annotated[str, Path(description="`mdl_…`"), AfterValidator(_shaped)]
 SweepId = Annotated[str, Path(description="`swp_…`"), AfterValidator(_shaped)]
+MessageId = Annotated[str, Path(description="`msg_…`"), AfterValidator(_shaped)]
 UploadId = Annotated[str, Path(description="`upl_…`"), AfterValidator(_shaped)]
+WebhookId = Annotated[str, Path(description="`whk_…`"), AfterValidator(_shaped)]

@@ -6,10 +6,10 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from store import AuditEntry, Dataset, Job, Key, Model, Page, Sweep
+from store import AuditEntry, Dataset, Delivery, Job, Key, Model, Page, Sweep, Webhook
 
 View = TypeVar("View", bound=BaseModel)
-Row = TypeVar("Row", Job, Dataset, Model, Sweep, Key, AuditEntry)
+Row = TypeVar("Row", Job, Dataset, Model, Sweep, Key, AuditEntry, Webhook, Delivery)
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")]

@@ -7,6 +7,20 @@ from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkp
 from store.claims import Claim, claim_next
 from store.datasets import NewSplit, dataset_of_source, get_dataset, insert_dataset, list_datasets
 from store.deletions import delete_dataset, delete_job, delete_model
+from store.deliveries import (
+    Claimed,
+    Outcome,
+    claim_try,
+    due_deliveries,
+    expire_deliveries,
+    finish_try,
+    get_delivery,
+    list_deliveries,
+    resend,
+    send_test,
+    tries_of,
+)
+from store.destinations import Allowed, BadUrl, Destination, destination
 from store.documents import JsonObject, JsonValue
 from store.endings import (
     JobError,
@@ -22,6 +36,7 @@ from store.errors import (
     BlobAbandoned,
     BlobCorrupt,
     BlobError,
+    DeliveryUnderWay,
     FenceLost,
     FilesExpired,
     IdempotencyConflict,
@@ -35,7 +50,11 @@ from store.errors import (
     QuotaExceeded,
     StoreError,
     SweepRefused,
+    TooManyWebhooks,
     TransitionRefused,
+    UrlTaken,
+    WebhookDisabled,
+    WrongServerSecret,
 )
 from store.events import add_event, events_after
 from store.fences import Fence
@@ -61,6 +80,7 @@ from store.leases import LeaseAnswer, peek, renew
 from store.logs import keep_log, logs_of
 from store.masks import NewLayer, layers_of
 from store.models import NewFile, get_model, insert_model, list_models, model_of_source
+from store.outbox import ENDINGS, JOB_EVENTS, JobEvent
 from store.pages import Page, Sort
 from store.progress import MetricPoint, metrics_of, record_progress
 from store.recovery import ExpiredAttempt, requeue_expired
@@ -68,7 +88,8 @@ from store.requests import pin_job, request_cancel, request_pause, request_resum
 from store.retention import expire_checkpoints, expire_files, jobs_past_keeping, jobs_past_retry
 from store.scheduling import queues_with_work
 from store.settings import Settings
-from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, JobStatus
+from store.signing import live_secrets
+from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, DeliveryStatus, JobStatus
 from store.submission import NewJob, Submitted, create_job, first_answer
 from store.sweeps import (
     NewSweep,
@@ -90,6 +111,8 @@ from store.tables import (
     Checkpoint,
     Dataset,
     DatasetSplit,
+    Delivery,
+    DeliveryTry,
     Event,
     Job,
     Key,
@@ -100,6 +123,7 @@ from store.tables import (
     Sweep,
     Team,
     Upload,
+    Webhook,
 )
 from store.uploads import (
     UploadState,
@@ -110,18 +134,32 @@ from store.uploads import (
     get_upload,
     prolong_upload,
 )
+from store.webhooks import (
+    NewWebhook,
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    has_webhook,
+    list_webhooks,
+    rotate_webhook,
+    update_webhook,
+)
 from store.workers import announce_worker, most_gpus_offered
 
 __all__ = [
     "ACTIVE",
     "ALLOWED",
     "DATABASE_AWAY",
+    "ENDINGS",
+    "JOB_EVENTS",
     "TERMINAL",
+    "Allowed",
     "Artifact",
     "Attempt",
     "AttemptLog",
     "AttemptOutcome",
     "AuditEntry",
+    "BadUrl",
     "BlobAbandoned",
     "BlobCorrupt",
     "BlobError",
@@ -130,10 +168,16 @@ __all__ = [
     "Call",
     "Checkpoint",
     "Claim",
+    "Claimed",
     "Database",
     "DatabaseBlobStore",
     "Dataset",
     "DatasetSplit",
+    "Delivery",
+    "DeliveryStatus",
+    "DeliveryTry",
+    "DeliveryUnderWay",
+    "Destination",
     "Event",
     "ExpiredAttempt",
     "Fence",
@@ -146,6 +190,7 @@ __all__ = [
     "InvalidCursor",
     "Job",
     "JobError",
+    "JobEvent",
     "JobStatus",
     "JsonObject",
     "JsonValue",
@@ -163,8 +208,10 @@ __all__ = [
     "NewLayer",
     "NewSplit",
     "NewSweep",
+    "NewWebhook",
     "NotFound",
     "OffsetMoved",
+    "Outcome",
     "Page",
     "Place",
     "Principal",
@@ -179,10 +226,15 @@ __all__ = [
     "Sweep",
     "SweepRefused",
     "Team",
+    "TooManyWebhooks",
     "TransitionRefused",
     "Upload",
     "UploadState",
+    "UrlTaken",
+    "Webhook",
+    "WebhookDisabled",
     "WriteSession",
+    "WrongServerSecret",
     "add_event",
     "announce_worker",
     "attempts_of",
@@ -192,34 +244,44 @@ __all__ = [
     "changes_of",
     "checkpoints_of",
     "claim_next",
+    "claim_try",
     "complete_upload",
     "create_job",
     "create_key",
     "create_sweep",
+    "create_webhook",
     "dataset_of_source",
     "delete_dataset",
     "delete_job",
     "delete_model",
     "delete_sweep",
+    "delete_webhook",
+    "destination",
     "discard_checkpoint",
+    "due_deliveries",
     "end_upload",
     "ensure_team",
     "events_after",
     "expire_checkpoints",
+    "expire_deliveries",
     "expire_files",
     "expire_uploads",
     "finish_cancelled",
     "finish_failed",
     "finish_succeeded",
+    "finish_try",
     "first_answer",
     "first_sweep",
     "get_artifact",
     "get_dataset",
+    "get_delivery",
     "get_job",
     "get_key",
     "get_model",
     "get_sweep",
     "get_upload",
+    "get_webhook",
+    "has_webhook",
     "hide_keys",
     "insert_dataset",
     "insert_model",
@@ -232,11 +294,14 @@ __all__ = [
     "list_artifacts",
     "list_audit",
     "list_datasets",
+    "list_deliveries",
     "list_jobs",
     "list_keys",
     "list_models",
     "list_sweeps",
+    "list_webhooks",
     "live_keys",
+    "live_secrets",
     "logs_of",
     "metrics_of",
     "model_of_source",
@@ -259,9 +324,14 @@ __all__ = [
     "request_pause",
     "request_resume",
     "requeue_expired",
+    "resend",
     "retry_job",
     "revoke_key",
     "rotate_key",
+    "rotate_webhook",
+    "send_test",
     "statuses_of_sweeps",
+    "tries_of",
+    "update_webhook",
     "versions_of",
 ]

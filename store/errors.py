@@ -11,6 +11,11 @@ StoreError
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
 ├── QuotaExceeded           the team has as much on its way in as it may
+├── TooManyWebhooks         the team has as many webhooks as it may
+├── UrlTaken                the team has a webhook of this URL
+├── DeliveryUnderWay        the message is on its way already
+├── WebhookDisabled         the webhook is disabled, and the message is no test
+├── WrongServerSecret       the webhook's secrets were made under another server secret
 ├── OffsetMoved             an upload does not end where its next part begins
 ├── InvalidCursor           the page cursor is not one we gave
 ├── FenceLost               the attempt no longer owns its job
@@ -139,6 +144,47 @@ class QuotaExceeded(StoreError):
             f"Your team's uploads take {taken:,} bytes; with these {size:,} it would exceed the {quota:,} that it "
             "may have. Use or delete some, wait until they expire, or let the operator raise "
             "SECATEUR_TEAM_MAX_UPLOAD_BYTES."
+        )
+
+
+class TooManyWebhooks(StoreError):
+    """The team has as many webhooks as it may."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"Your team has as many webhooks as it may, {limit}. Delete one that you no longer need, or let the "
+            "operator raise SECATEUR_TEAM_MAX_WEBHOOKS."
+        )
+
+
+class UrlTaken(StoreError):
+    """The team has a webhook of this URL."""
+
+    def __init__(self) -> None:
+        super().__init__("url: another webhook of your team has it. Change that one, or delete it first.")
+
+
+class DeliveryUnderWay(StoreError):
+    """The message is on its way already."""
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"Message {delivery_id} is still being sent. Wait until it has succeeded or failed.")
+
+
+class WebhookDisabled(StoreError):
+    """The webhook is disabled, and the message is no test."""
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"Webhook {webhook_id} is disabled. Enable it first; a test can be sent to it as it is.")
+
+
+class WrongServerSecret(StoreError):
+    """The webhook's secrets were made under another server secret than the one we have."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The secret of this webhook was made under another SECATEUR_SERVER_SECRET, or under none. Rotate it, and "
+            "give the receiver the new one; or let the operator set the former one again."
         )
 
 

@@ -8,14 +8,19 @@ from store.documents import JsonObject
 from store.engine import ReadSession, WriteSession
 from store.fences import Fence, hold
 from store.jobs import get_job
+from store.outbox import queue_messages
 from store.tables import Event, Job
 
 
 def write_event(
     session: WriteSession, job_id: str, seq: int, type_: str, *, attempt: int | None, data: JsonObject
 ) -> None:
-    """Insert an event under a number that the caller took from `Job.event_seq` in this transaction."""
+    """Insert an event under a number that the caller took from `Job.event_seq` in this transaction.
+
+    The messages to webhooks that tell of it are written with it.
+    """
     session.execute(insert(Event).values(job_id=job_id, seq=seq, type=type_, attempt=attempt, data=data))
+    queue_messages(session, job_id, seq, type_, data)
 
 
 def add_event(session: WriteSession, fence: Fence, type_: str, data: JsonObject | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import uuid_utils
 
-Prefix = Literal["team", "key", "aud", "blob", "ds", "mdl", "job", "swp", "upl"]
+Prefix = Literal["team", "key", "aud", "blob", "ds", "mdl", "job", "swp", "upl", "whk", "msg"]
 
 
 def new_id(prefix: Prefix) -> str:

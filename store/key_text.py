@@ -20,6 +20,8 @@ _FORMER = re.compile(r"sec_([0-9a-f]{32})_([0-9A-Za-z_-]{43})")
 
 _LOOKS_LIKE_A_KEY = re.compile(r"sec_([0-9A-Za-z]+)_[0-9A-Za-z_-]+")
 
+_LOOKS_LIKE_A_SIGNING_SECRET = re.compile(r"whsec_[0-9A-Za-z+/_-]+=*")
+
 
 def mint(key_id: str) -> tuple[str, str]:
     """Make a key's text; return it and the secret in it.
@@ -44,8 +46,11 @@ def read(text: str) -> tuple[str, str] | None:
 
 
 def hide_keys(text: str) -> str:
-    """Cut the secret off whatever looks like a key in a text; its id stays, to say which it was."""
-    return _LOOKS_LIKE_A_KEY.sub(r"sec_\1_…", text)
+    """Cut the secret off whatever looks like a key in a text; its id stays, to say which it was.
+
+    So it is done with the signing secrets of webhooks, which have no id.
+    """
+    return _LOOKS_LIKE_A_SIGNING_SECRET.sub("whsec_…", _LOOKS_LIKE_A_KEY.sub(r"sec_\1_…", text))
 
 
 def _checksum(text: str) -> str:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from store.documents import JsonValue
 from store.engine import ReadSession
 from store.errors import InvalidCursor
-from store.tables import AuditEntry, Dataset, Job, Key, Model, Sweep
+from store.tables import AuditEntry, Dataset, Delivery, Job, Key, Model, Sweep, Webhook
 
 Sort = Literal[
     "created_at", "-created_at", "finished_at", "-finished_at", "priority", "-priority",
@@ -33,7 +33,7 @@ _KINDS: Mapping[str, type[Value]] = MappingProxyType(
 _LARGEST = 2**31
 """PostgreSQL compares an integer column with none larger."""
 
-Row = TypeVar("Row", Job, Dataset, Model, Sweep, Key, AuditEntry)
+Row = TypeVar("Row", Job, Dataset, Model, Sweep, Key, AuditEntry, Webhook, Delivery)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from store.destinations import Allowed
+
 #: A CPU's cores in so many parts.
 CpuDevices = Annotated[str, StringConstraints(pattern=r"^cpu:[1-9]\d?$")]
 
@@ -33,8 +35,8 @@ class Settings(BaseSettings):
     )
     server_secret: SecretStr | None = Field(
         None,
-        description="What the hashes of API keys are keyed with, 16 characters or more. Keys are good only under the "
-        "secret they were made with.",
+        description="What the hashes of API keys are keyed with and the signing secrets of webhooks derived from, 16 "
+        "characters or more. Both are good only under the secret they were made with.",
     )
     rate_limit: str | None = Field(
         None,
@@ -99,6 +101,20 @@ class Settings(BaseSettings):
     team_max_queued: int = Field(
         10_000, ge=0, description="How many jobs of one team may wait, for teams without a limit of their own."
     )
+    webhook_allow: str | None = Field(
+        None,
+        description="What webhooks may call beside the internet, separated by commas: hosts, host:port, addresses, "
+        "networks. Every team may send there. Unset: nothing.",
+    )
+    webhook_timeout_s: float = Field(
+        15.0, gt=0, le=60, description="How long a webhook's receiver may take to answer, in seconds."
+    )
+    webhook_log_ttl_s: float | None = Field(
+        30 * 86_400.0,
+        ge=0,
+        description="How long the log of messages to webhooks is kept after their end, in seconds; `none` is for ever.",
+    )
+    team_max_webhooks: int = Field(20, ge=0, description="How many webhooks a team may have.")
     lease_s: float = Field(
         60.0,
         gt=0,
@@ -189,6 +205,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"SECATEUR_RATE_LIMIT: {value!r} is no rate. Write it as 600/minute, or per second, hour or day."
             )
+        return value or None
+
+    @field_validator("webhook_allow")
+    @classmethod
+    def _allowed_is_readable(cls, value: str | None) -> str | None:
+        Allowed.read(value)
         return value or None
 
     @field_validator("cors_origins", mode="before")

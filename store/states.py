@@ -51,6 +51,14 @@ ALLOWED: Mapping[JobStatus, frozenset[JobStatus]] = MappingProxyType(
 """The transition table: from each state, the states that may follow."""
 
 
+class DeliveryStatus(StrEnum):
+    """What has become of a message to a webhook."""
+
+    PENDING = "pending"  # waits for its next try, or is being sent
+    SUCCEEDED = "succeeded"  # the receiver answered 2xx
+    FAILED = "failed"  # given up; it can be sent again by hand
+
+
 class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 

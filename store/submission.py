@@ -19,7 +19,8 @@ from store.states import JobStatus
 from store.tables import IdempotencyKey, Job
 from store.upserts import insert_into
 
-_KEY_LIFE_S = 24 * 3600.0
+KEY_LIFE_S = 24 * 3600.0
+"""How long an idempotency key is good, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def first_answer(session: ReadSession, team_id: str, key: str | None, body_sha25
         select(IdempotencyKey.job_id, IdempotencyKey.body_sha256).where(
             IdempotencyKey.team_id == team_id,
             IdempotencyKey.key == key,
-            IdempotencyKey.created_at >= db_now(-_KEY_LIFE_S),
+            IdempotencyKey.created_at >= db_now(-KEY_LIFE_S),
         )
     ).one_or_none()
     if found is None:
@@ -166,7 +167,7 @@ def take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, jo
         row.on_conflict_do_update(
             index_elements=[IdempotencyKey.team_id, IdempotencyKey.key],
             set_={"body_sha256": body_sha256, "job_id": job_id, "created_at": db_now()},
-            where=IdempotencyKey.created_at < db_now(-_KEY_LIFE_S),
+            where=IdempotencyKey.created_at < db_now(-KEY_LIFE_S),
         ).returning(IdempotencyKey.job_id)
     )
     if taken is not None:

@@ -1,11 +1,15 @@
 """The reconciler: takes back jobs of silent workers, rings queues that have work, removes files that are due to go.
 
+Beside that it sends what waits for webhooks.
+
 Any number may run: every action is a conditional update. Start it with `python -m worker.reconciler`.
 """
 
 import argparse
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import structlog
@@ -16,6 +20,7 @@ from store import (
     Database,
     DatabaseBlobStore,
     Settings,
+    expire_deliveries,
     expire_uploads,
     open_database,
     queues_with_work,
@@ -26,6 +31,7 @@ from store.doorbell import ENOUGH_RINGS
 from worker import logs
 from worker.app import app, work
 from worker.retention import apply_retention
+from worker.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +49,8 @@ def reconcile(database: Database, settings: Settings) -> None:
     apply_retention(database, settings)
     with database.write() as session:
         expire_uploads(session)
+        if settings.webhook_log_ttl_s is not None:
+            expire_deliveries(session, settings.webhook_log_ttl_s)
     DatabaseBlobStore(database).sweep(LONGEST_UPLOAD_S)
 
 
@@ -75,15 +83,27 @@ def main() -> None:
     stop = threading.Event()
     for sig in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sig, lambda signum, frame: stop.set())
-    while not stop.is_set():
-        try:
+    sender = Sender(database, settings)
+    if once:
+        with closing(sender), _patience():
             reconcile(database, settings)
-        except DATABASE_AWAY as error:
-            log.warning("database_away", error=str(error.__cause__ or error))
-        if once:
-            break
-        stop.wait(settings.reconcile_s)
+            sender.send_due()
+    else:
+        with sender:
+            while not stop.is_set():
+                with _patience():
+                    reconcile(database, settings)
+                stop.wait(settings.reconcile_s)
     database.close()
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Whatever a missing database ends is left to the next round."""
+    try:
+        yield
+    except DATABASE_AWAY as error:
+        log.warning("database_away", error=str(error.__cause__ or error))
 
 
 if __name__ == "__main__":

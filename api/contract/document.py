@@ -24,6 +24,7 @@ TAGS = {
     "models": "What jobs prune.",
     "uploads": "Large files in parts (tus 1.0.0).",
     "methods": "How jobs prune.",
+    "webhooks": "URLs that are told of jobs.",
     "keys": "Who may ask what.",
     "audit": "Who changed what.",
     "usage": "What a team has used.",

@@ -10,6 +10,7 @@ _ID_OF = {
     "ModelView": "model_id",
     "UploadView": "upload_id",
     "NewKeyView": "key_id",
+    "NewWebhookView": "webhook_id",
 }
 
 

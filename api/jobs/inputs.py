@@ -1,4 +1,4 @@
-"""Finds the model and the dataset of a spec, among the team's own."""
+"""Finds the model, the dataset and the webhook of a spec, among the team's own."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,7 +7,7 @@ from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
 from api.sources.fetches import Fetched
 from api.sources.uris import BadUri, Kind, Upload, parse
-from store import Dataset, Model, NotFound, ReadSession, get_dataset, get_model
+from store import Dataset, Model, NotFound, ReadSession, get_dataset, get_model, has_webhook
 
 Found = TypeVar("Found", Dataset, Model)
 
@@ -42,6 +42,16 @@ def find_teacher(
     return _find(
         Kind.MODEL, spec.distillation.teacher, model, fetched, findings=findings, path=("distillation", "teacher")
     )
+
+
+def find_webhook(session: ReadSession, team_id: str, spec: JobSpec, findings: Findings) -> None:
+    """Note it if a spec names a webhook that the team does not have: who gets messages must know what signs them."""
+    if spec.webhook is not None and not has_webhook(session, team_id, spec.webhook):
+        findings.wrong(
+            ("webhook",),
+            "webhook: your team has none of this URL. Create it first (POST /v1/webhooks), with `only_named` if it "
+            "shall hear of named jobs alone; GET /v1/webhooks lists what there is.",
+        )
 
 
 def _find(

@@ -9,7 +9,7 @@ from api.jobs.capacity import check_workers
 from api.jobs.columns import Task, task_columns
 from api.jobs.findings import Findings
 from api.jobs.fit import check_steps, check_task, check_untrained, fitting_length
-from api.jobs.inputs import find_inputs, find_teacher
+from api.jobs.inputs import find_inputs, find_teacher, find_webhook
 from api.jobs.labels import HOLDOUT, check_rows, read_labels, training_rows
 from api.jobs.matrices import check_matrices
 from api.jobs.reading import read_spec
@@ -80,6 +80,7 @@ def resolve(
         raise _refusal(findings)
     model, dataset = find_inputs(session, team_id, spec, sources, findings)
     teacher = find_teacher(session, team_id, spec, sources, findings)
+    find_webhook(session, team_id, spec, findings)
     if model is not None:
         check_matrices(spec, model, findings)
         length = fitting_length(spec, model, findings)

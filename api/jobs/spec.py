@@ -51,6 +51,12 @@ class JobSpec(PruningSpec):
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher runs first.")
     splits: Splits = Field(default=Splits(), description="Which splits to train and evaluate on.")
     limits: Limits = Field(default=Limits(), description="When the service gives up.")
+    webhook: str | None = Field(
+        default=None,
+        max_length=2000,
+        description="The URL of one of your team's webhooks, which shall hear of this job even if it hears of no other "
+        "that does not name it.",
+    )
 
     @field_validator("name")
     @classmethod

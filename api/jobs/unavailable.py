@@ -31,10 +31,7 @@ class _Unbuilt:
         return value is not None and value is not False
 
 
-_UNBUILT = (
-    _Unbuilt(("webhook",), "leave it out and poll the job, or follow its events"),
-    _Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),
-)
+_UNBUILT = (_Unbuilt(("training", "precision"), "use auto, fp32 or bf16", frozenset({"fp16"})),)
 
 
 def take_out(document: JsonObject) -> tuple[dict[str, JsonValue], list[FieldError]]:

@@ -14,6 +14,8 @@ API_TURN, WORK_TURN, BROKER_TURN = range(3)
 # On top of the trainer's own grace (SECATEUR_STOP_GRACE_S): the worker notices, kills, and writes the attempt's end.
 WORKER_MARGIN_S = 15.0
 TRAINER_GRACE_S = 60.0  # that setting's default
+# It ends when its messages to webhooks are answered, or SECATEUR_WEBHOOK_TIMEOUT_S is over.
+RECONCILER_GRACE_S = 20.0
 
 
 class Parts:
@@ -65,8 +67,8 @@ class Parts:
         )
 
     def reconciler(self) -> Program:
-        """What finds lost jobs and wakes workers."""
-        return self._python("reconciler", "worker.reconciler", stop_turn=WORK_TURN)
+        """What finds lost jobs, wakes workers and sends to webhooks."""
+        return self._python("reconciler", "worker.reconciler", grace_s=RECONCILER_GRACE_S, stop_turn=WORK_TURN)
 
     def _trainer_grace_s(self) -> float:
         try:

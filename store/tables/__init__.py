@@ -9,6 +9,7 @@ from store.tables.outputs import Artifact, AttemptLog, Checkpoint, MaskLayer, Me
 from store.tables.sweeps import Sweep
 from store.tables.tenants import Key, Team
 from store.tables.uploads import Upload
+from store.tables.webhooks import Delivery, DeliveryTry, Webhook, WebhookSecret
 from store.tables.workers import Worker
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "DatasetSplit",
+    "Delivery",
+    "DeliveryTry",
     "Event",
     "IdempotencyKey",
     "Job",
@@ -33,5 +36,7 @@ __all__ = [
     "Sweep",
     "Team",
     "Upload",
+    "Webhook",
+    "WebhookSecret",
     "Worker",
 ]

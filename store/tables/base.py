@@ -1,9 +1,10 @@
 """What all tables share: the declarative base, constraint names and the types of common columns."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from sqlalchemy import BigInteger, MetaData
+from sqlalchemy import BigInteger, Enum, MetaData
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 from store.clock import UTCDateTime, db_now
@@ -29,3 +30,16 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar = {datetime: UTCDateTime}
+
+
+def words(type_: type[StrEnum], name: str) -> Enum:
+    """The type of a column that holds one of some words."""
+    # Text and a CHECK: a native enum of PostgreSQL could not be changed inside a transaction everywhere.
+    return Enum(
+        type_,
+        name=name,
+        native_enum=False,
+        length=16,
+        create_constraint=True,
+        values_callable=lambda words: [str(word) for word in words],
+    )

@@ -2,26 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Enum, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from store.documents import JsonDocument, JsonObject
 from store.states import AttemptOutcome, JobStatus
-from store.tables.base import Base, Written
-
-
-def _words(type_: type[StrEnum], name: str) -> Enum:
-    # Text and a CHECK: a native enum of PostgreSQL could not be changed inside a transaction everywhere.
-    return Enum(
-        type_,
-        name=name,
-        native_enum=False,
-        length=16,
-        create_constraint=True,
-        values_callable=lambda words: [str(word) for word in words],
-    )
+from store.tables.base import Base, Written, words
 
 
 class Job(Base):
@@ -46,7 +33,7 @@ class Job(Base):
     tags: Mapped[Mapping[str, str]] = mapped_column(JsonDocument)
     priority: Mapped[int]
     queue: Mapped[str]
-    status: Mapped[JobStatus] = mapped_column(_words(JobStatus, "status"))
+    status: Mapped[JobStatus] = mapped_column(words(JobStatus, "status"))
 
     method: Mapped[str]
     target_sparsity: Mapped[float]
@@ -149,7 +136,7 @@ class Attempt(Base):
     lease_expires_at: Mapped[datetime]
     deadline_at: Mapped[datetime]  # when max_runtime_s is used up
     ended_at: Mapped[datetime | None]
-    outcome: Mapped[AttemptOutcome | None] = mapped_column(_words(AttemptOutcome, "outcome"))
+    outcome: Mapped[AttemptOutcome | None] = mapped_column(words(AttemptOutcome, "outcome"))
     detail: Mapped[JsonObject | None] = mapped_column(JsonDocument)
 
 

@@ -32,6 +32,8 @@ _JUDGED_BY_THE_SERVICE = {
     "/distillation": "there is such a teacher, which fits",
     # Text that Python calls printable; Unicode's categories are no regular expression.
     "/name": "it is printable",
+    "/url": "it is a URL that may be called, of no other webhook",
+    "/webhook": "there is such a webhook",
     "/tags": "the text can be stored",
     "/header/Upload-Metadata": "pairs with values in Base64",
     # Only what the service gave out.

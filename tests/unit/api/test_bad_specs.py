@@ -104,7 +104,6 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
 ]
 
 UNAVAILABLE: list[tuple[dict[str, Any], str]] = [
-    ({"webhook": "https://example.org"}, "/webhook"),
     ({"training": {"precision": "fp16"}}, "/training/precision"),
 ]
 

@@ -1,6 +1,7 @@
 """No route gives, changes or admits to anything of another team."""
 
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,6 +65,15 @@ def an_upload(api: Api) -> str:
     return str(api.call("POST", "/v1/uploads", headers=TUS).json()["id"])
 
 
+def a_webhook(api: Api) -> str:
+    url = f"https://example.org/{uuid.uuid4().hex}"
+    return str(api.call("POST", "/v1/webhooks", json={"url": url}).json()["id"])
+
+
+def a_message(api: Api, webhook: str) -> str:
+    return str(api.call("POST", f"/v1/webhooks/{webhook}/test").json()["id"])
+
+
 #: What begins an upload in parts, and adds nothing to it.
 TUS = {
     "Tus-Resumable": "1.0.0",
@@ -81,6 +91,8 @@ THINGS: dict[str, Thing] = {
     "model_id": a_model,
     "key_id": a_key,
     "upload_id": an_upload,
+    "webhook_id": a_webhook,
+    "message_id": lambda api: a_message(api, a_webhook(api)),  # where it is named with its webhook: one of that
     "name": lambda api: "model/config.json",
     "kind": lambda api: "datasets",
     "namespace": lambda api: "datasets",
@@ -89,8 +101,8 @@ THINGS: dict[str, Thing] = {
     "path": lambda api: "data",
 }
 
-#: Requests that the state of a job that has succeeded forbids, once it is one's own.
-REFUSED_TO_ITS_OWNER = {"cancel", "pause", "resume", "retry"}
+#: Requests that the state of a job that has succeeded forbids, or of a message that waits, once it is one's own.
+REFUSED_TO_ITS_OWNER = {"cancel", "pause", "resume", "retry", "resend"}
 
 
 def routes() -> Iterator[tuple[str, str]]:
@@ -137,24 +149,28 @@ def test_what_is_another_teams_is_not_there(
         mine = {**mine, "namespace": "models", "repository": things["model_id"], "path": "config.json"}
     elif "/resolve/" in path:
         mine = {**mine, "path": "data/train-00000-of-00001.parquet"}
-    headers = TUS if path.startswith("/v1/uploads") else {}
+    elif "{message_id}" in path:
+        mine = {**mine, "message_id": a_message(owner, mine["webhook_id"])}
+    sent: dict[str, Any] = {"headers": TUS} if path.startswith("/v1/uploads") else {}
+    if (method, path) == ("PATCH", "/v1/webhooks/{webhook_id}"):
+        sent = {"json": {}}
     url = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: mine[found[1]], path)
-    refused = stranger.call(method, url, headers=headers)
+    refused = stranger.call(method, url, **sent)
     assert refused.status_code == 404, refused.text
-    unknown = re.sub(r"(job|swp|ds|mdl|key|upl)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
-    nowhere = stranger.call(method, unknown, headers=headers)
+    unknown = re.sub(r"(job|swp|ds|mdl|key|upl|whk|msg)_\w+", lambda found: f"{found[1]}_{'0' * 32}", url)
+    nowhere = stranger.call(method, unknown, **sent)
     assert said(nowhere, unknown) == said(refused, url), "nothing tells what is another's from what is not there"
-    own = owner.call(method, url, headers=headers)
+    own = owner.call(method, url, **sent)
     assert own.status_code in ({409} if path.rpartition("/")[2] in REFUSED_TO_ITS_OWNER else {200, 201, 202, 204})
 
 
 def said(answer: Any, url: str) -> tuple[int, str]:
     """An answer's status and words, without the id that was asked for."""
     detail = answer.json()["detail"] if answer.text else ""
-    return answer.status_code, re.sub(r"(job|swp|ds|mdl|key|upl)_\w+", "ID", detail)
+    return answer.status_code, re.sub(r"(job|swp|ds|mdl|key|upl|whk|msg)_\w+", "ID", detail)
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/models", "/v1/keys"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/datasets", "/v1/models", "/v1/webhooks", "/v1/keys"])
 def test_lists_hold_ones_own(owner: Api, stranger: Api, things: dict[str, str], path: str) -> None:
     assert things
     assert owner.get(path).json()["data"] != []
