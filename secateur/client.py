@@ -14,12 +14,13 @@ from secateur.key_calls import KeyCalls
 from secateur.resources import Dataset, Health, Method, Model, Usage
 from secateur.sweep_calls import SweepCalls
 from secateur.transport import Again
+from secateur.webhook_calls import WebhookCalls
 
 # The service may check and compress a large upload for minutes before it answers.
 UPLOAD_TIMEOUT_S = 900.0
 
 
-class Client(JobCalls, SweepCalls, KeyCalls):
+class Client(JobCalls, SweepCalls, KeyCalls, WebhookCalls):
     """Talks to a Secateur service.
 
     ```python

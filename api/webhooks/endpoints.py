@@ -14,15 +14,15 @@ from api.jobs.headers import IdempotencyKey
 from api.paging import Cursor, Limit, Listing, listing
 from api.problems import FieldError, Invalid
 from api.webhooks.schemas import (
-    DeliveryLogView,
-    DeliveryView,
+    MessageLogView,
+    MessageView,
     NewWebhook,
     NewWebhookView,
     SecretRotation,
     WebhookChange,
     WebhookView,
-    delivery_log_view,
-    delivery_view,
+    message_log_view,
+    message_view,
     new_webhook_view,
     webhook_view,
 )
@@ -130,14 +130,14 @@ def rotate(
 
 
 @router.post("/{webhook_id}/test", status_code=202, summary="Send a test")
-def test(here: Here, caller: Submitter, webhook_id: WebhookId, response: Response) -> DeliveryView:
+def test(here: Here, caller: Submitter, webhook_id: WebhookId, response: Response) -> MessageView:
     """Send a message of the type `webhook.test`, once, also to a webhook that is disabled."""
     with here.database.write() as session:
         return _queued(send_test(session, caller.team_id, webhook_id), response)
 
 
-@router.get("/{webhook_id}/deliveries", summary="List messages")
-def get_deliveries(
+@router.get("/{webhook_id}/messages", summary="List messages")
+def get_messages(
     here: Here,
     caller: Reader,
     webhook_id: WebhookId,
@@ -145,30 +145,30 @@ def get_deliveries(
     status: Annotated[DeliveryStatus | None, Query(description="Only those.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
-) -> Listing[DeliveryView]:
+) -> Listing[MessageView]:
     """The messages to a webhook, newest first, as far as the log goes back."""
     with here.database.read() as session:
         page = list_deliveries(session, caller.team_id, webhook_id, status=status, limit=limit, cursor=cursor)
-    return listing(page, delivery_view)
+    return listing(page, message_view)
 
 
-@router.get("/{webhook_id}/deliveries/{message_id}", summary="Look at a message")
-def get_delivery_log(here: Here, caller: Reader, webhook_id: WebhookId, message_id: MessageId) -> DeliveryLogView:
+@router.get("/{webhook_id}/messages/{message_id}", summary="Look at a message")
+def get_message(here: Here, caller: Reader, webhook_id: WebhookId, message_id: MessageId) -> MessageLogView:
     """The message, its body, and what came of each try."""
     with here.database.read() as session:
         delivery = get_delivery(session, caller.team_id, webhook_id, message_id)
-        return delivery_log_view(delivery, tries_of(session, delivery))
+        return message_log_view(delivery, tries_of(session, delivery))
 
 
 @router.post(
-    "/{webhook_id}/deliveries/{message_id}/resend",
+    "/{webhook_id}/messages/{message_id}/resend",
     status_code=202,
     responses=problems_of(409),
     summary="Send a message again",
 )
 def post_again(
     here: Here, caller: Submitter, webhook_id: WebhookId, message_id: MessageId, response: Response
-) -> DeliveryView:
+) -> MessageView:
     """Send a message that has succeeded or failed once more, under its own id, with all its retries."""
     with here.database.write() as session:
         return _queued(resend(session, caller.team_id, webhook_id, message_id), response)
@@ -186,6 +186,6 @@ def _shown_once(view: NewWebhookView, response: Response) -> NewWebhookView:
     return view
 
 
-def _queued(delivery: Delivery, response: Response) -> DeliveryView:
-    response.headers["Location"] = f"/v1/webhooks/{delivery.webhook_id}/deliveries/{delivery.id}"
-    return delivery_view(delivery)
+def _queued(delivery: Delivery, response: Response) -> MessageView:
+    response.headers["Location"] = f"/v1/webhooks/{delivery.webhook_id}/messages/{delivery.id}"
+    return message_view(delivery)

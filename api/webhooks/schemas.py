@@ -82,7 +82,7 @@ class NewWebhookView(WebhookView):
     secret: str = Field(description="What messages are signed with, `whsec_…`. It is shown this once.")
 
 
-class DeliveryView(BaseModel):
+class MessageView(BaseModel):
     """A message to a webhook."""
 
     id: str = Field(description="The `webhook-id` of every try.")
@@ -106,7 +106,7 @@ class TryView(BaseModel):
     error: str | None = Field(description="Why it failed.")
 
 
-class DeliveryLogView(DeliveryView):
+class MessageLogView(MessageView):
     """A message with its body and its tries."""
 
     payload: str = Field(description="The body, character by character as it was signed.")
@@ -124,9 +124,9 @@ def new_webhook_view(made: tuple[Webhook, str]) -> NewWebhookView:
     return NewWebhookView(**dict(webhook_view(webhook)), secret=secret)
 
 
-def delivery_view(delivery: Delivery) -> DeliveryView:
+def message_view(delivery: Delivery) -> MessageView:
     """Show a message."""
-    return DeliveryView(
+    return MessageView(
         id=delivery.id,
         type=delivery.type,
         job=delivery.job_id,
@@ -138,7 +138,7 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
     )
 
 
-def delivery_log_view(delivery: Delivery, tries: Sequence[DeliveryTry]) -> DeliveryLogView:
+def message_log_view(delivery: Delivery, tries: Sequence[DeliveryTry]) -> MessageLogView:
     """Show a message with its body and its tries."""
     log = [TryView(**{name: getattr(each, name) for name in TryView.model_fields}) for each in tries]
-    return DeliveryLogView(**dict(delivery_view(delivery)), payload=delivery.payload, log=log)
+    return MessageLogView(**dict(message_view(delivery)), payload=delivery.payload, log=log)

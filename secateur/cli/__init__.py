@@ -11,7 +11,20 @@ import typer
 
 from secateur import __version__
 from secateur.address import KEY_VARIABLE, URL_VARIABLE
-from secateur.cli import datasets, jobs, keys, methods, models, overview, packed, record, requests, service, sweeps
+from secateur.cli import (
+    datasets,
+    jobs,
+    keys,
+    methods,
+    models,
+    overview,
+    packed,
+    record,
+    requests,
+    service,
+    sweeps,
+    webhooks,
+)
 from secateur.cli.connection import Chosen
 from secateur.cli.output import complain
 from secateur.errors import SecateurError
@@ -28,6 +41,7 @@ for group in (service, jobs, requests, record, overview, methods, packed):
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(models.app, name="models")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(keys.app, name="keys")
 
 

@@ -26,7 +26,8 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def options(command: Any) -> set[str]:
-    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")} - BUILT_IN
+    spelt = (option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts))
+    return {option for option in spelt if option.startswith("--")} - BUILT_IN
 
 
 ROOT_COMMAND = get_command(app)

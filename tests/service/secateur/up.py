@@ -45,7 +45,8 @@ def environment(data_dir: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SECATEUR_")}
     # Rich wraps and colours for the terminal it finds; here there is none, and sentences stay whole.
     # One thread: what is trained here is smaller than the cost of sharing it.
-    return kept | {"SECATEUR_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    ours = {"SECATEUR_DATA_DIR": str(data_dir), "SECATEUR_WEBHOOK_ALLOW": "127.0.0.1"}
+    return kept | ours | {"COLUMNS": "200", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
 def command(*words: str) -> list[str]:

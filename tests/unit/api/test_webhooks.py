@@ -135,7 +135,7 @@ def test_whoever_may_only_read_changes_nothing(api: Api) -> None:
     path = f"/v1/webhooks/{create(api)['id']}"
     reader = api.with_scopes("read")
     assert reader.get(path).status_code == 200
-    assert reader.get(f"{path}/deliveries").status_code == 200
+    assert reader.get(f"{path}/messages").status_code == 200
     for method, below in (("POST", "/test"), ("POST", "/rotate"), ("PATCH", ""), ("DELETE", "")):
         assert reader.call(method, path + below, json={}).status_code == 403
     assert reader.call("POST", "/v1/webhooks", json={"url": URL}).status_code == 403
@@ -163,8 +163,8 @@ def test_a_test_is_queued_and_waits_in_the_log(api: Api) -> None:
     )
     shown = api.get(queued.headers["location"]).json()
     assert shown == {**message, "payload": shown["payload"], "log": []}
-    assert api.get(f"{path}/deliveries?status=pending").json()["data"] == [message]
-    assert api.get(f"{path}/deliveries?status=failed").json()["data"] == []
+    assert api.get(f"{path}/messages?status=pending").json()["data"] == [message]
+    assert api.get(f"{path}/messages?status=failed").json()["data"] == []
     assert api.call("POST", f"{queued.headers['location']}/resend").status_code == 409
     assert api.call("DELETE", path).status_code == 204
     assert api.get(queued.headers["location"]).status_code == 404
@@ -179,5 +179,5 @@ def test_a_job_names_a_webhook_that_there_is(api: Api, model: str, dataset: str)
     job = api.submit(spec).json()
     assert job["spec"]["webhook"] == URL
     assert api.submit({**spec, "webhook": None}).status_code == 202
-    messages = api.get(f"/v1/webhooks/{webhook['id']}/deliveries").json()["data"]
+    messages = api.get(f"/v1/webhooks/{webhook['id']}/messages").json()["data"]
     assert [(message["type"], message["job"]) for message in messages] == [("job.submitted", job["id"])]

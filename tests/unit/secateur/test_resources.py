@@ -6,7 +6,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 import pytest
 
 from api.app import create_app
-from secateur import resources
+from secateur import resources, webhook_resources
 from store.settings import Settings
 
 #: The schema of each resource, where it is not called like it.
@@ -21,7 +21,8 @@ _SCHEMAS = {
 #: What the document leaves open, because methods and tasks say different things in it.
 _LEFT_OPEN = {"Result", "Densities", "Export", "Latency", "Timing"}
 
-RESOURCES = {name: each for name, each in vars(resources).items() if is_typeddict(each) and name not in _LEFT_OPEN}
+ALL = vars(resources) | vars(webhook_resources)
+RESOURCES = {name: each for name, each in ALL.items() if is_typeddict(each) and name not in _LEFT_OPEN}
 _OF_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
 Schema = dict[str, Any]
