@@ -134,7 +134,7 @@ def finish_try(session: WriteSession, claimed: Claimed, outcome: Outcome) -> Del
     Returns:
         What the message is now; None if another sender has claimed it meanwhile, and the rest is theirs to say.
     """
-    # The webhook first: whoever deletes it takes the locks in this order, too.
+    # The webhook, the message, its try: whoever deletes them takes the locks in this order, too.
     if outcome.error is None:
         _change_webhook(session, claimed, {"failing_since": None}, Webhook.failing_since.is_not(None))
     elif outcome.is_gone:
@@ -144,15 +144,9 @@ def finish_try(session: WriteSession, claimed: Claimed, outcome: Outcome) -> Del
         days = f"{FAILING_S / 86_400:g}"
         why = f"Nothing has been taken for {days} days. The last error: {outcome.error}"
         _disable(session, claimed, why, Webhook.failing_since <= db_now(-FAILING_S))
+    status = _move_on(session, claimed, outcome)
     _close(session, claimed.id, claimed.number, outcome)
-    if outcome.error is None:
-        return _end(session, claimed.id, claimed.number, DeliveryStatus.SUCCEEDED)
-    retries = session.scalar(select(Delivery.retries_left).where(Delivery.id == claimed.id))
-    if outcome.is_gone or not retries:
-        return _end(session, claimed.id, claimed.number, DeliveryStatus.FAILED)
-    wait_s = RETRY_WAITS_S[-retries] * random.uniform(1.0, 1.0 + _JITTER)  # noqa: S311 - chance, not a secret
-    wait_s = max(wait_s, min(outcome.retry_after_s or 0.0, _LONGEST_WAIT_S))
-    return _move(session, claimed.id, claimed.number, {"retries_left": retries - 1, "next_try_at": db_now(wait_s)})
+    return status
 
 
 def send_test(session: WriteSession, team_id: str, webhook_id: str) -> Delivery:
@@ -243,6 +237,7 @@ def tries_of(session: ReadSession, delivery: Delivery) -> Sequence[DeliveryTry]:
 def expire_deliveries(session: WriteSession, ttl_s: float) -> int:
     """Forget messages that ended so many seconds ago, at most a thousand; say how many."""
     past = select(Delivery.id).where(Delivery.finished_at <= db_now(-ttl_s)).limit(_EXPIRED_AT_ONCE)
+    past = past.with_for_update(skip_locked=True)  # another reconciler is at these
     gone = delete(Delivery).where(Delivery.id.in_(past)).returning(Delivery.id)
     return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
@@ -259,6 +254,18 @@ def _change_webhook(session: WriteSession, claimed: Claimed, values: Mapping[str
         .values(values)
         .execution_options(synchronize_session=False)
     )
+
+
+def _move_on(session: WriteSession, claimed: Claimed, outcome: Outcome) -> DeliveryStatus | None:
+    """Take a message to its end, or to its next try."""
+    if outcome.error is None:
+        return _end(session, claimed.id, claimed.number, DeliveryStatus.SUCCEEDED)
+    retries = session.scalar(select(Delivery.retries_left).where(Delivery.id == claimed.id))
+    if outcome.is_gone or not retries:
+        return _end(session, claimed.id, claimed.number, DeliveryStatus.FAILED)
+    wait_s = RETRY_WAITS_S[-retries] * random.uniform(1.0, 1.0 + _JITTER)  # noqa: S311 - chance, not a secret
+    wait_s = max(wait_s, min(outcome.retry_after_s or 0.0, _LONGEST_WAIT_S))
+    return _move(session, claimed.id, claimed.number, {"retries_left": retries - 1, "next_try_at": db_now(wait_s)})
 
 
 def _close(session: WriteSession, delivery_id: str, number: int, outcome: Outcome) -> None:

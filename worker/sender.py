@@ -27,7 +27,10 @@ from worker.posting import Postman
 log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
-"""How often it looks for what is due, in seconds."""
+"""How often it looks for what is due, in seconds, while no hand becomes free."""
+
+_PAUSE_S = 0.05
+"""How long it rests between two looks all the same: nothing that goes wrong at once shall keep it busy."""
 
 SENDERS = 8
 """So many messages are on their way at once, and"""
@@ -51,6 +54,7 @@ class Sender:
         self._pool = ThreadPoolExecutor(SENDERS, "webhooks")
         self._under_way: dict[str, tuple[str, Future[None]]] = {}  # by message: its webhook, its end
         self._stop = threading.Event()
+        self._hand_free = threading.Event()
         self._looking = threading.Thread(target=self._look_always, name="webhooks", daemon=True)
 
     def __enter__(self) -> Self:
@@ -59,6 +63,7 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._hand_free.set()
         self._looking.join()
         self.close()
 
@@ -80,11 +85,15 @@ class Sender:
         for id_, webhook_id in due:
             busy = [webhook for webhook, _ in self._under_way.values()]
             if len(busy) < SENDERS and busy.count(webhook_id) < SENDERS_OF_ONE and id_ not in self._under_way:
-                self._under_way[id_] = webhook_id, self._pool.submit(self._send, id_)
+                end = self._pool.submit(self._send, id_)
+                end.add_done_callback(lambda _: self._hand_free.set())
+                self._under_way[id_] = webhook_id, end
         return len(self._under_way)
 
     def _look_always(self) -> None:
-        while not self._stop.wait(LOOK_S):
+        while not self._stop.wait(_PAUSE_S):
+            self._hand_free.wait(LOOK_S)
+            self._hand_free.clear()
             try:
                 self.look()
             except DATABASE_AWAY as error:
@@ -105,8 +114,7 @@ class Sender:
         except DATABASE_AWAY as error:
             log.warning("database_away", error=str(error.__cause__ or error))
         except Exception as error:
-            # Its words stay out of the log: they may quote what was sent.
-            log.error("webhook_try_broke", message=delivery_id, kind=type(error).__name__)
+            log.error("webhook_not_noted", message=delivery_id, kind=type(error).__name__)
             raise
         else:
             log.info(
@@ -125,4 +133,9 @@ class Sender:
         except WrongServerSecret as error:
             log.error("webhook_secret_unusable", webhook=claimed.webhook_id)
             return Outcome(error=f"Not sent: {error}")
-        return self._postman.send(claimed, secrets)
+        try:
+            return self._postman.send(claimed, secrets)
+        except Exception as error:  # noqa: BLE001 - whatever breaks counts as a try, or there would be no end of them
+            # Its words stay out of the log and the answer: they may quote what was sent.
+            log.error("webhook_try_broke", message=claimed.id, kind=type(error).__name__)
+            return Outcome(error=f"The sender broke ({type(error).__name__}); the operator's log has more.")

@@ -1,4 +1,4 @@
-"""Headers that routes of jobs take."""
+"""Headers that several routes take."""
 
 from typing import Annotated
 
@@ -6,5 +6,7 @@ from fastapi import Header
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(min_length=1, max_length=255, description="Sending the same request again with it answers the same job."),
+    Header(
+        min_length=1, max_length=255, description="Sending the same request again with it answers as the first time."
+    ),
 ]

@@ -213,3 +213,14 @@ def test_nothing_tells_a_secret(
     for told in (SERVER_SECRET, *bare):
         assert told not in log + kept
     assert "t0ken" not in log + "".join(errors)
+
+
+def test_many_messages_do_not_wait_for_the_next_look(sqlite_database: Database, there: Receiver) -> None:
+    team = make_team(sqlite_database, "team")
+    webhook, _ = make_webhook(sqlite_database, team, there.url)
+    with sqlite_database.write() as session:
+        for _ in range(40):
+            send_test(session, team, webhook)
+    with Sender(sqlite_database, settings()):
+        until(lambda: len(there.got) == 40, 15.0)  # at two a second it would be 20
+    assert len(set(there.ids)) == 40
