@@ -28,7 +28,7 @@ class NewWebhook(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: Url = Field(description="Where messages go: https.", examples=["https://hooks.example.org/secateur"])
+    url: Url = Field(description="Where messages go: https.")
     name: Name | None = Field(default=None, description="What it is for.")
     events: Events = Field(default=list(ENDINGS), description="What it hears of; left out: the ends of jobs.")
     only_named: bool = Field(default=False, description="Whether it hears only of jobs whose `webhook` is its URL.")

