@@ -23,6 +23,7 @@ from api.journal import Journal
 from api.keyring import Keyring
 from api.keys import endpoints as keys
 from api.keys.schemas import NewKey, Rotation
+from api.looks import Looks
 from api.meters import Meters
 from api.models import endpoints as models
 from api.rate_headers import RateLimitHeaders
@@ -59,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         DatabaseBlobStore(database),
         Bell(settings.broker_url),
         Watch(database),
+        Looks(database, settings.team_max_running),
         Meters(database),
         journal,
         Keyring(database, journal, settings.plain_server_secret),
@@ -117,7 +119,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         health,
         metrics,
     ):
-        app.include_router(part.router)
+        # As routes of the app's own: of an included router FastAPI tries each route twice for every request.
+        app.router.routes.extend(part.router.routes)
     answers.install(app)
     contract.install(app, JobSpec, SweepSpec, NewKey, Rotation, NewWebhook, WebhookChange, SecretRotation)
     return app

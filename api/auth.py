@@ -1,37 +1,36 @@
 """Who is calling: bearer keys, their teams and scopes."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 
 from api.audit.trail import will_be_audited
-from api.dependencies import Here
+from api.dependencies import services_of
 from api.problems import ScopeMissing, Unauthenticated
 from store.keys import Principal
 
 Scope = Literal["read", "submit", "admin"]
 
-_bearer = HTTPBearer(
-    auto_error=False,
-    description="An API key, `sec_…`. Its scopes: `read` (every GET), `submit` (create, and all that is asked of jobs) "
-    "and `admin` (everything). Each operation names the one it needs.",
-)
+_CALLER = "caller"
 
 
-async def caller(request: Request, here: Here) -> Principal:
-    """The team and scopes behind the request's key.
+async def caller(request: Request) -> Principal:
+    """The team and scopes behind the request's key, which is counted once however often it is asked for.
 
     Raises:
         Unauthenticated: There is no key, or it is mistyped, unknown, expired or revoked; which of them is not told.
         RateLimited: It asks more often than it may.
     """
-    # Not as a dependency: FastAPI would run this once for each scope that a request asks for, and count it as often.
-    credentials = await _bearer(request)
-    if credentials is None or not credentials.credentials:
+    if isinstance(known := getattr(request.state, _CALLER, None), Principal):
+        return known
+    here = services_of(request)
+    scheme, text = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() != "bearer" or not text:
         raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
-    principal = await here.keyring.principal(credentials.credentials)
+    principal = await here.keyring.principal(text)
     if principal is None:
         raise Unauthenticated(
             "This key is not valid: mistyped, unknown, expired or revoked. Check that it was copied whole, or ask an "
@@ -39,26 +38,43 @@ async def caller(request: Request, here: Here) -> Principal:
         )
     if here.rates is not None:
         await here.rates.spend(request, principal.key_id)
+    setattr(request.state, _CALLER, principal)
     return principal
 
 
-def needs(scope: Scope) -> Callable[[Request, Principal, object], Awaitable[Principal]]:
-    """A dependency that lets callers with a scope through; `admin` has every scope."""
+class _Needs(SecurityBase):
+    """A dependency that lets callers with a scope through; `admin` has every scope.
 
-    async def check(
-        request: Request, principal: Annotated[Principal, Depends(caller)], _: Annotated[object, Depends(_bearer)]
-    ) -> Principal:
-        if scope != "read":
+    One dependency, and not one on another: FastAPI takes as long to solve one as the whole check takes.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.model = HTTPBearer(
+            description="An API key, `sec_…`. Its scopes: `read` (every GET), `submit` (create, and all that is asked of "
+            "jobs) and `admin` (everything). Each operation names the one it needs."
+        )
+        self.scheme_name = "HTTPBearer"
+        self._scope = scope
+        self._enough = {scope, "admin"}
+
+    async def __call__(self, request: Request) -> Principal:
+        """Who calls.
+
+        Raises:
+            Unauthenticated: Nobody that we know.
+            RateLimited: Somebody who asks more often than allowed.
+            ScopeMissing: Somebody whose key may not do this.
+        """
+        principal = await caller(request)
+        if self._scope != "read":
             will_be_audited(request, principal)
-        if not {scope, "admin"} & set(principal.scopes):
+        if self._enough.isdisjoint(principal.scopes):
             held = ", ".join(sorted(principal.scopes)) or "none"
-            raise ScopeMissing(f"This needs a key with scope '{scope}'; yours has: {held}.")
+            raise ScopeMissing(f"This needs a key with scope '{self._scope}'; yours has: {held}.")
         return principal
-
-    return check
 
 
 # The scopes that `Security` is given are those that /openapi.json shows.
-Reader = Annotated[Principal, Security(needs("read"), scopes=["read"])]
-Submitter = Annotated[Principal, Security(needs("submit"), scopes=["submit"])]
-Admin = Annotated[Principal, Security(needs("admin"), scopes=["admin"])]
+Reader = Annotated[Principal, Security(_Needs("read"), scopes=["read"])]
+Submitter = Annotated[Principal, Security(_Needs("submit"), scopes=["submit"])]
+Admin = Annotated[Principal, Security(_Needs("admin"), scopes=["admin"])]

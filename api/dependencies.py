@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.bell import Bell
 from api.journal import Journal
 from api.keyring import Keyring
+from api.looks import Looks
 from api.meters import Meters
 from api.sources.fetches import Fetches
 from api.watch import Watch
@@ -28,6 +29,7 @@ class Services:
     blobs: BlobStore
     bell: Bell
     watch: Watch
+    looks: Looks
     meters: Meters
     journal: Journal
     keyring: Keyring
@@ -42,4 +44,8 @@ def services_of(request: Request) -> Services:
     return services
 
 
-Here = Annotated[Services, Depends(services_of)]
+async def _here(request: Request) -> Services:  # FastAPI would call it in a thread if it were not async
+    return services_of(request)
+
+
+Here = Annotated[Services, Depends(_here)]

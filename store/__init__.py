@@ -58,7 +58,7 @@ from store.errors import (
 )
 from store.events import add_event, events_after
 from store.fences import Fence
-from store.following import changes_of, versions_of
+from store.following import changes_of, jobs_across, versions_of
 from store.forecasts import Place, place_of
 from store.growing import GrowingBlob
 from store.jobs import attempts_of, get_job, list_jobs
@@ -285,6 +285,7 @@ __all__ = [
     "hide_keys",
     "insert_dataset",
     "insert_model",
+    "jobs_across",
     "jobs_of_sweep",
     "jobs_past_keeping",
     "jobs_past_retry",

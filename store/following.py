@@ -22,16 +22,23 @@ def versions_of(session: ReadSession, job_ids: Collection[str]) -> dict[str, int
     return found
 
 
+def jobs_across(session: ReadSession, job_ids: Collection[str]) -> dict[str, Job]:
+    """Return jobs as they are now, whoever's they are; those that are gone are left out."""
+    jobs: dict[str, Job] = {}
+    for some in _portions(sorted(job_ids)):
+        found = session.scalars(select(Job).where(Job.id.in_(some)), execution_options=ACROSS_TEAMS)
+        jobs |= {job.id: job for job in found}
+    return jobs
+
+
 def changes_of(session: ReadSession, seen: Mapping[str, int]) -> dict[str, tuple[Job, Sequence[Event]]]:
     """Return jobs as they are now, each with its events after the number that was seen, oldest first.
 
     A job that is gone is left out.
     """
-    jobs: dict[str, Job] = {}
+    jobs = jobs_across(session, seen)
     events: dict[str, Sequence[Event]] = {}
     for some in _portions(sorted(seen)):
-        found = session.scalars(select(Job).where(Job.id.in_(some)), execution_options=ACROSS_TEAMS)
-        jobs |= {job.id: job for job in found}
         later = or_(*(and_(Event.job_id == job_id, Event.seq > seen[job_id]) for job_id in some))
         ordered = select(Event).where(later).order_by(Event.job_id, Event.seq)
         rows = session.scalars(ordered, execution_options=ACROSS_TEAMS)

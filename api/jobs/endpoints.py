@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import StringConstraints
-from starlette.concurrency import run_in_threadpool
 
 from api.auth import Reader, Submitter
 from api.bodies import JsonBody, Words
@@ -21,12 +20,11 @@ from api.jobs.schemas import (
 from api.jobs.sources import Sources, SourcesOnce
 from api.jobs.spec import MAX_TAGS, JobSpec
 from api.jobs.validation import ValidationView, validation_view
+from api.looks import Sight
 from api.paging import Cursor, Limit, Listing, listing
 from store import (
     TERMINAL,
-    Job,
     JobStatus,
-    Place,
     Sort,
     list_jobs,
 )
@@ -125,23 +123,24 @@ async def get_one(
     job_id: JobId,
     *,
     request: Request,
-    response: Response,
     wait: Wait = 0,
-) -> JobView | Response:
+) -> Response:
     """The job as it is now; with `If-None-Match`, 304 while nothing has changed.
 
     With `wait`, the answer comes as soon as something changes: from what `If-None-Match` names, or without it from
     now. A job that has ended is answered at once.
     """
-    job, place = await run_in_threadpool(service.look, here, caller, job_id)
-    waits = wait > 0 and job.status not in TERMINAL and is_known(request, _etag(job, place), if_absent=True)
+    seen = await here.looks.at(caller.team_id, job_id)
+    job = seen.job
+    waits = wait > 0 and job.status not in TERMINAL and is_known(request, _etag(seen), if_absent=True)
     if waits and await here.watch.next(job_id, job.version, job.event_seq, wait, key_id=caller.key_id):
-        job, place = await run_in_threadpool(service.look, here, caller, job_id)
-    headers = {"ETag": _etag(job, place), "Cache-Control": "no-cache"}
+        seen = await here.looks.at(caller.team_id, job_id)
+    headers = {"ETag": _etag(seen), "Cache-Control": "no-cache"}
     if is_known(request, headers["ETag"]):
         return not_modified(headers)
-    response.headers.update(headers)
-    return job_view(job, place)
+    # As it is: FastAPI would look through every field of the view again.
+    shown = job_view(seen.job, seen.place).model_dump_json()
+    return Response(shown, media_type="application/json", headers=headers)
 
 
 @router.post("/{job_id}/cancel", status_code=202, responses=problems_of(409), summary="Cancel a job")
@@ -198,7 +197,7 @@ def unpin(here: Here, caller: Submitter, job_id: JobId) -> JobView:
     return job_view(job, service.place(here, job))
 
 
-def _etag(job: Job, place: Place | None) -> str:
+def _etag(seen: Sight) -> str:
     # A place changes with what other jobs do, of which the job's version knows nothing.
-    standing = f".{place.position}.{place.eta_s}" if place else ""
-    return f'"{job.id}.{job.version}{standing}"'
+    standing = f".{seen.place.position}.{seen.place.eta_s}" if seen.place else ""
+    return f'"{seen.job.id}.{seen.job.version}{standing}"'

@@ -89,7 +89,7 @@ async def get_events(
     if EventSourceResponse.media_type not in request.headers.get("accept", ""):
         found = await run_in_threadpool(service.events, here, caller, job_id, after, limit)
         return [event_view(event) for event in found]
-    await run_in_threadpool(service.look, here, caller, job_id)  # a 404 is an answer, not an event
+    await here.looks.at(caller.team_id, job_id)  # a 404 is an answer, not an event
     if last_event_id == streams.END:
         return Response(status_code=204)
     heard = int(last_event_id) if last_event_id else after

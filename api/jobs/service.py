@@ -24,7 +24,6 @@ from store import (
     events_after,
     first_answer,
     get_artifact,
-    get_job,
     layers_of,
     pin_job,
     place_of,
@@ -96,17 +95,6 @@ def new_job(resolved: Resolved) -> NewJob:
         max_runtime_s=spec.limits.max_runtime_s,
         gpus=spec.training.gpus,
     )
-
-
-def look(here: Services, caller: Principal, job_id: str) -> tuple[Job, Place | None]:
-    """A job, and where it stands in the line.
-
-    Raises:
-        NotFound: The team has no such job.
-    """
-    with here.database.read() as session:
-        job = get_job(session, caller.team_id, job_id)
-    return job, place(here, job)
 
 
 def events(here: Services, caller: Principal, job_id: str, after: int, limit: int) -> Sequence[Event]:
