@@ -61,7 +61,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 CMD ["uvicorn", "api.app:create_app", "--factory", "--host", "0.0.0.0", "--port", "8000", \
-    "--no-access-log", "--timeout-graceful-shutdown", "5"]
+    "--http", "api.protocol:BoundedProtocol", "--no-access-log", "--timeout-graceful-shutdown", "5"]
 
 FROM run AS worker
 COPY --from=build-worker /opt/venv /opt/venv

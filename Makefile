@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test chaos schemathesis fuzz check fmt bench-selection bench-step bench-pack bench-structured bench-quality bench-engine bench-paper clean
+.PHONY: help install demo test chaos schemathesis abuse fuzz check fmt bench-selection bench-step bench-pack bench-structured bench-quality bench-engine bench-api bench-paper clean
 
 # Tried by running it: a version manager's shim may exist without the Python behind it.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -43,6 +43,9 @@ chaos: install ## Kill, freeze and confuse everything 200 times while real jobs 
 # SEED=N repeats a run; EXAMPLES=N asks more or less of each operation.
 schemathesis: install ## Ask a running service thousands of requests made from its own OpenAPI; a slice is in make test
 	@$(BIN)/python -m tests.contract --examples $(or $(EXAMPLES),10) $(if $(SEED),--seed $(SEED))
+
+abuse: install ## Send a real service what nobody should send; everything must be answered, nothing lost (about 8 minutes)
+	@$(BIN)/python -m tests.abuse
 
 # SECONDS=N fuzzes for longer.
 fuzz: $(STAMP)-fuzz ## Unpack what a fuzzer makes of model.packed, for a minute
@@ -88,6 +91,9 @@ $(STAMP)-bench: $(STAMP)
 
 bench-engine: install ## Time a job's start, its recovery after a SIGKILL, and the engine's share of a training step
 	@$(BIN)/python -m benchmarks.engine
+
+bench-api: install ## How quick the service answers, against FastAPI and Starlette doing nothing (about 10 minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.api
 
 bench-paper: install ## What the paper's own runs would be; README in benchmarks/ says how to run them on a GPU
 	@$(BIN)/python -m benchmarks.paper --dry-run

@@ -1,5 +1,6 @@
 """How exceptions become answers: one handler for each family, all of them problem+json."""
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -176,6 +177,19 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     return problem_response(problems.Unavailable(detail), request)
 
 
+async def _on_os_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    log.error("disk_full", error=str(error))
+    return problem_response(
+        problems.Unavailable(
+            "The service has no room for this on its disk right now. Try again later.", retry_after_s=60
+        ),
+        request,
+    )
+
+
 def schema_is_missing(error: DBAPIError) -> bool:
     """Whether a statement failed because a table or column is not there yet."""
     words = str(error.orig)
@@ -190,6 +204,7 @@ def install(app: FastAPI) -> None:
         (HTTPException, _on_http_exception),
         (RequestValidationError, _on_validation_error),
         (ProgrammingError, _on_database_error),
+        (OSError, _on_os_error),
         *((kind, _on_database_error) for kind in DATABASE_AWAY),
     ]
     for kind, handler in handlers:

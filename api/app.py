@@ -26,6 +26,7 @@ from api.keys.schemas import NewKey, Rotation
 from api.looks import Looks
 from api.meters import Meters
 from api.models import endpoints as models
+from api.patience import Patience
 from api.rate_headers import RateLimitHeaders
 from api.sources.fetches import Fetches
 from api.sweeps import endpoints as sweeps
@@ -89,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.services = services
+    app.add_middleware(Patience)
     app.add_middleware(AuditTrail, journal=journal)
     if rates is not None:
         app.add_middleware(RateLimitHeaders)

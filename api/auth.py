@@ -8,7 +8,7 @@ from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
 from api.audit.trail import will_be_audited
-from api.dependencies import services_of
+from api.dependencies import Services, services_of
 from api.problems import ScopeMissing, Unauthenticated
 from store.keys import Principal
 
@@ -22,24 +22,34 @@ async def caller(request: Request) -> Principal:
 
     Raises:
         Unauthenticated: There is no key, or it is mistyped, unknown, expired or revoked; which of them is not told.
-        RateLimited: It asks more often than it may.
+        RateLimited: It asks more often than it may, or too many without a good key come from its address.
     """
     if isinstance(known := getattr(request.state, _CALLER, None), Principal):
         return known
     here = services_of(request)
     scheme, text = get_authorization_scheme_param(request.headers.get("authorization"))
     if scheme.lower() != "bearer" or not text:
-        raise Unauthenticated("Send your key in the header `Authorization: Bearer sec_…`.")
+        raise await _refusal(here, request, "Send your key in the header `Authorization: Bearer sec_…`.")
+    if here.rates is not None and not here.keyring.has_met(text):
+        await here.rates.admit(request)
     principal = await here.keyring.principal(text)
     if principal is None:
-        raise Unauthenticated(
+        raise await _refusal(
+            here,
+            request,
             "This key is not valid: mistyped, unknown, expired or revoked. Check that it was copied whole, or ask an "
-            "administrator for a new one."
+            "administrator for a new one.",
         )
     if here.rates is not None:
         await here.rates.spend(request, principal.key_id)
     setattr(request.state, _CALLER, principal)
     return principal
+
+
+async def _refusal(here: Services, request: Request, detail: str) -> Unauthenticated:
+    if here.rates is not None:
+        await here.rates.refused(request)
+    return Unauthenticated(detail)
 
 
 class _Needs(SecurityBase):

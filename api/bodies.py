@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
@@ -15,6 +16,9 @@ from api.problems import FieldError, Invalid, MalformedRequest, TooLarge, WrongM
 from store.documents import JsonObject, JsonValue
 
 MAX_BYTES = 1 << 20
+
+#: Half of a character, which is JSON and no text.
+_HALF = re.compile("[\ud800-\udfff]")
 
 #: Nothing that we read nests nearly as deep, and every walk through a document is one recursion per level.
 MAX_DEPTH = 64
@@ -184,8 +188,8 @@ def _no_constant(name: str) -> NoReturn:
 def _no_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value] # None
         raise MalformedRequest(f"The body names the field {twice!r} twice in one object. Keep one of them.")
     return found
 
@@ -207,7 +211,7 @@ def unstorable(value: JsonValue, path: tuple[str | int, ...] = ()) -> Iterator[F
 
 def is_storable(text: str) -> bool:
     """Whether both databases can hold a text."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and _HALF.search(text) is None
 
 
 #: Half characters cannot come in an address: what is no UTF-8 there is replaced when it is read.

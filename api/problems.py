@@ -6,6 +6,7 @@ Problem
 ├── ScopeMissing            403  the key may not do this
 ├── Missing                 404  no such thing, or another team's
 ├── MethodNotAllowed        405  the address is right, and cannot be used so
+├── TooSlow                 408  the body does not come
 ├── StateForbids            409  the thing is in a state that does not allow it
 ├── Expired                 410  it was here, and retention has removed it
 ├── PreconditionFailed      412  the request is of another version of a protocol
@@ -14,7 +15,7 @@ Problem
 ├── RangeNotSatisfiable     416  no byte of the file is in the range
 ├── Invalid                 422  readable, but wrong: names each field and what to do
 ├── LimitReached            429  the team has as much of something as it may
-├── RateLimited             429  the key asks too often
+├── RateLimited             429  the key asks too often, or an address without a good one
 └── Unavailable             503  try again soon
 """
 
@@ -26,6 +27,9 @@ from typing import ClassVar
 from pydantic import BaseModel, Field
 
 MEDIA_TYPE = "application/problem+json"
+
+#: So many wrong fields are told at once: nobody reads more.
+MOST_TOLD = 100
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,17 @@ class MethodNotAllowed(Problem):
         super().__init__(detail, headers={"Allow": allowed})
 
 
+class TooSlow(Problem):
+    """The body comes more slowly than anybody sends."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    slug = "too-slow"
+    title = "The body came too slowly"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"Connection": "close"})
+
+
 class StateForbids(Problem):
     """What was asked does not fit the state of things."""
 
@@ -160,8 +175,13 @@ class Invalid(Problem):
 
     def __init__(self, errors: Iterable[FieldError], *, what: str = "The request") -> None:
         found = tuple(errors)
-        summary = found[0].detail if len(found) == 1 else f"{what} has {len(found)} problems; `errors` lists them."
-        super().__init__(summary, errors=found)
+        if len(found) == 1:
+            summary = found[0].detail
+        elif len(found) <= MOST_TOLD:
+            summary = f"{what} has {len(found)} problems; `errors` lists them."
+        else:
+            summary = f"{what} has more than {MOST_TOLD} problems; `errors` lists the first."
+        super().__init__(summary, errors=found[:MOST_TOLD])
 
 
 class LimitReached(Problem):
@@ -173,7 +193,7 @@ class LimitReached(Problem):
 
 
 class RateLimited(Problem):
-    """The key asks more often than it may."""
+    """The key, or an address without one, asks more often than it may."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     slug = "rate-limited"

@@ -1,6 +1,7 @@
 """Files in the database: streamed in chunks, compressed where it helps, stored once per content."""
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +17,15 @@ from store.ids import new_id
 from store.isolation import ACROSS_TEAMS
 from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, ModelFile, Upload
 
-CHUNK_BYTES = 4 * 2**20
+#: What a transfer holds in memory. Blobs that were written in larger chunks are read in those.
+CHUNK_BYTES = 2**20
+
+#: What a reader is handed at once.
+_PIECE_BYTES = 256 * 2**10
+
+#: So many chunks are loaded at the same time by one process: each is there several times over while it is, as the
+#: database has it, as the driver has it, and unpacked.
+_LOADING = threading.BoundedSemaphore(4)
 
 #: Whoever was just given a file that was there already has this long to refer to it.
 _JUST_TOUCHED_S = 60.0
@@ -115,13 +124,18 @@ class DatabaseBlobStore:
     def _slices(self, blob: Blob, start: int, end: int) -> Iterator[bytes]:
         position = start // blob.chunk_bytes
         while (offset := position * blob.chunk_bytes) < end:
+            data = memoryview(self._chunk(blob, position))
+            for piece in range(max(start - offset, 0), min(len(data), end - offset), _PIECE_BYTES):
+                yield bytes(data[piece : min(piece + _PIECE_BYTES, end - offset)])
+            position += 1
+
+    def _chunk(self, blob: Blob, position: int) -> bytes:
+        with _LOADING:
             with self._database.read() as session:
                 chunk = session.get(BlobChunk, (blob.id, position))
             if chunk is None:
                 raise BlobCorrupt(blob.id, f"chunk {position} is missing")
-            data = decoded(chunk, min(blob.chunk_bytes, blob.size - offset))
-            yield data[max(start - offset, 0) : end - offset]
-            position += 1
+            return decoded(chunk, min(blob.chunk_bytes, blob.size - position * blob.chunk_bytes))
 
     def _publish(self, blob_id: str, sha256: str, size: int) -> BlobRef:
         """Give a staged blob its name, or drop it for one that has the name already."""

@@ -22,6 +22,7 @@ def serving(folder: Path, settings: Mapping[str, object]) -> Iterator[str]:
     """
     variables = {f"SECATEUR_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory", "--no-access-log"]
+    command += ["--http", "api.protocol:BoundedProtocol"]
     # The socket is opened here and handed over: no port can be taken away between choosing and using it.
     with socket.create_server(("127.0.0.1", 0)) as server, (folder / "service.log").open("ab") as log:
         process = subprocess.Popen(

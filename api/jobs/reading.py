@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from api.jobs.spec import JobSpec
 from api.jobs.unavailable import take_out
-from api.problems import FieldError, pointer
+from api.problems import MOST_TOLD, FieldError, pointer
 from pruning_core.columns import TASKS, TextClassification
 from pruning_core.granularity import KINDS
 from store import JsonObject, JsonValue
@@ -63,7 +63,8 @@ def read_spec(document: JsonObject) -> Reading:
     try:
         return Reading(_validated(rest), errors, task_type)
     except ValidationError as error:
-        found = [_explained(details, rest) for details in error.errors(include_url=False)]
+        # Finding words for one takes a moment; a request can hold ten thousand.
+        found = [_explained(details, rest) for details in error.errors(include_url=False)[: MOST_TOLD + 1]]
     unique = {problem.pointer: problem for _, problem in reversed(found)}
     errors += sorted(unique.values(), key=lambda problem: problem.pointer)
     for path, _ in found:

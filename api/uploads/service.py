@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from api.dependencies import Services
 from api.multipart import FilePart, Form, require_within
-from api.problems import FieldError, Invalid, TooLarge, pointer
+from api.problems import FieldError, Invalid, TooLarge, TooSlow, pointer
 from store import (
     GrowingBlob,
     NotFound,
@@ -78,6 +78,7 @@ async def add(here: Services, caller: Principal, state: UploadState, body: Async
         OffsetMoved: Somebody else adds to it.
         TooLarge: More comes than was announced; what was announced is kept.
         ClientDisconnect: The connection broke.
+        TooSlow: Nothing more comes.
     """
     growing = await run_in_threadpool(GrowingBlob, here.database, state.blob_id)
     try:
@@ -98,7 +99,7 @@ async def _pour(growing: GrowingBlob, body: AsyncIterator[bytes], size: int) -> 
             if len(gathered) >= _GATHERED:
                 await run_in_threadpool(growing.write, bytes(gathered))
                 gathered.clear()
-    except ClientDisconnect:
+    except (ClientDisconnect, TooSlow):
         await run_in_threadpool(growing.write, bytes(gathered))
         raise
     await run_in_threadpool(growing.write, bytes(gathered))

@@ -49,6 +49,7 @@ class Parts:
     def api(self, listener: int) -> Program:
         """The HTTP service on a socket that already listens."""
         arguments = ["--factory", "--fd", str(listener), "--timeout-graceful-shutdown", "5"]
+        arguments += ["--http", "api.protocol:BoundedProtocol"]
         # The API writes its own log of requests.
         return self._python(
             "API", "uvicorn", "api.app:create_app", "--no-access-log", *arguments, stop_turn=API_TURN, listener=listener

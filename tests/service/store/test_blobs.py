@@ -40,7 +40,7 @@ def test_any_range_comes_out_as_it_went_in(
     assert b"".join(blobs.read(ref.id, first, end)) == content[first : len(content) if end is None else max(end, 0)]
 
 
-def test_chunks_are_four_mebibytes_and_compressed_where_it_helps(database: Database) -> None:
+def test_chunks_are_a_mebibyte_and_compressed_where_it_helps(database: Database) -> None:
     noise = b"".join(hashlib.sha512(str(number).encode()).digest() for number in range(65_536))
     ref = DatabaseBlobStore(database).write([bytes(5 * 2**20), noise])
     with database.read() as session:
@@ -49,9 +49,19 @@ def test_chunks_are_four_mebibytes_and_compressed_where_it_helps(database: Datab
             .where(BlobChunk.blob_id == ref.id)
             .order_by(BlobChunk.position)
         ).all()
-    assert [codec for codec, _ in rows] == ["zstd", "zstd", "raw"]
+    assert [codec for codec, _ in rows] == ["zstd"] * 5 + ["raw"] * 4
     assert rows[0][1] < 1000
-    assert rows[2][1] == 2**20
+    assert rows[5][1] == 2**20
+
+
+def test_a_reader_is_handed_little_at_once_wherever_it_begins(database: Database) -> None:
+    blobs = DatabaseBlobStore(database)
+    content = b"".join(hashlib.sha512(str(number).encode()).digest() for number in range(40_000))
+    ref = blobs.write([content])
+    for start, end in ((0, len(content)), (1, len(content)), (300_000, 2**20 + 1), (2**20 - 1, 2**20 + 300_000)):
+        pieces = list(blobs.read(ref.id, start, end))
+        assert b"".join(pieces) == content[start:end]
+        assert max(map(len, pieces)) <= 256 * 2**10
 
 
 def test_the_same_content_is_stored_once(database: Database, blobs: DatabaseBlobStore) -> None:

@@ -258,3 +258,10 @@ def test_pairs_need_a_model_that_tells_them_apart(api: Api) -> None:
     assert "one token type" in detail(api.submit(spec), "/task/text_pair")
     assert api.stored() == before
     assert api.submit({**spec, "task": {"text": "premise", "label": "label"}}).status_code == 202
+
+
+def test_ten_thousand_mistakes_are_answered_with_a_hundred(api: Api, spec: dict[str, Any]) -> None:
+    answer = api.submit({**spec, **{f"field_{number}": number for number in range(10_000)}})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == 100
+    assert "more than 100 problems" in answer.json()["detail"]

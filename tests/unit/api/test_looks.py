@@ -4,13 +4,13 @@ import asyncio
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from api.looks import Looks
+from api.looks import Looks, Sight
 from store import Database, NewJob, NotFound, create_job, ensure_team, pin_job, request_cancel
 
 
@@ -48,7 +48,12 @@ def test_who_asks_meanwhile_shares_the_next_look(
     looks = Looks(database, None)
     looked: list[int] = []
     see = looks._see
-    monkeypatch.setattr(looks, "_see", lambda ids: looked.append(len(ids)) or see(ids))
+
+    def counted(ids: tuple[str, ...]) -> Mapping[str, Sight]:
+        looked.append(len(ids))
+        return see(ids)
+
+    monkeypatch.setattr(looks, "_see", counted)
 
     async def story() -> list[str]:
         first = asyncio.create_task(looks.at(team, jobs[0]))
@@ -86,7 +91,7 @@ def test_another_teams_job_is_not_there_though_its_team_looks_too(database: Data
         other = ensure_team(session, "neighbours").id
     looks = Looks(database, None)
 
-    async def story() -> list[object]:
+    async def story() -> tuple[object, object]:
         return await asyncio.gather(looks.at(team, job), looks.at(other, job), return_exceptions=True)
 
     seen, refused = asyncio.run(story())

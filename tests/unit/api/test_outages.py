@@ -1,5 +1,6 @@
 """A disk that is full and a database that keeps everybody waiting: answers come all the same."""
 
+import errno
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from store import Settings
 from store.key_text import mint
 from store.output import BestEffort
 from tests.unit.api.calling import Api
+from tests.unit.api.uploads import sentences
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
@@ -60,6 +62,19 @@ def test_what_can_be_written_is_written(capsys: pytest.CaptureFixture[str]) -> N
     stream = BestEffort("stderr")
     print("a line", file=stream, flush=True)
     assert capsys.readouterr().err == "a line\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_an_upload_that_finds_no_room_is_told_to_come_back(
+    api: Api, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, "no room")
+
+    monkeypatch.setattr("api.datasets.service.take_in", full)
+    answer = api.upload_dataset(train=("train.csv", sentences(50)))
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_the_process_says_that_it_lives_while_all_its_threads_wait(

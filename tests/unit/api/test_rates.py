@@ -71,6 +71,23 @@ def test_keys_are_counted_each_for_itself_and_who_has_none_is_not(serve: Serve, 
     assert (nobody.status_code, "ratelimit" in nobody.headers) == (401, False)
 
 
+def guess(api: Api, number: int) -> int:
+    """Show a key that nobody has."""
+    key = f"sec_{number:032x}_{'A' * 43}"
+    return api.client.get("/v1/methods", headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def test_an_address_that_guesses_keys_is_told_to_stop_and_good_keys_are_not(serve: Serve, broker: str) -> None:
+    api = serve(broker, "5/minute")
+    assert api.get("/v1/methods").status_code == 200
+    codes = [guess(api, number) for number in range(7)]
+    assert (codes[0], codes[-1], set(codes)) == (401, 429, {401, 429})
+    answer = api.client.get("/v1/methods")
+    assert (answer.status_code, int(answer.headers["retry-after"])) == (429, 60)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert api.get("/v1/methods").status_code == 200, "who was let in before is, from the same address, too"
+
+
 def test_processes_count_together(serve: Serve, broker: str) -> None:
     first = serve(broker)
     second = serve(broker, like=first)
