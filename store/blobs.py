@@ -25,7 +25,7 @@ _PIECE_BYTES = 256 * 2**10
 
 #: So many chunks are loaded at the same time by one process: each is there several times over while it is, as the
 #: database has it, as the driver has it, and unpacked.
-_LOADING = threading.BoundedSemaphore(4)
+_LOADING = threading.BoundedSemaphore(2)
 
 #: Whoever was just given a file that was there already has this long to refer to it.
 _JUST_TOUCHED_S = 60.0
