@@ -134,6 +134,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline = self.loop.call_later(HEAD_S - _SECOND_LOOK_S, self._look_again)
 
     def _look_again(self) -> None:
+        if self.flow.read_paused:  # requests that were sent ahead wait their turn, and we read no more until then
+            self._expect_head()
+            return
         # What came while this process was busy has not been read yet; it will be before the next deadline is seen.
         words = f"No whole request came within {HEAD_S:g} seconds."
         self._deadline = self.loop.call_later(_SECOND_LOOK_S, self._refuse, HTTPStatus.REQUEST_TIMEOUT, words)
