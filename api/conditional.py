@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.portions import in_portions
 from api.ranges import Multipart, Span, wanted_spans
 from store import BlobStore
 
@@ -85,7 +86,9 @@ def file_response(request: Request, blobs: BlobStore, file: Stored) -> Response:
         content = several.body(lambda start, end: blobs.read(file.blob_id, start, end))
     else:
         content = blobs.read(file.blob_id, span.start, span.end)
-    return StreamingResponse(content, status_code=206 if spans else 200, headers=headers, media_type=media_type)
+    return StreamingResponse(
+        in_portions(content), status_code=206 if spans else 200, headers=headers, media_type=media_type
+    )
 
 
 def _wanted(request: Request, etag: str, size: int) -> list[Span] | None:

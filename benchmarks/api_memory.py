@@ -54,7 +54,7 @@ def memory_of_downloads(tenant: Tenant, gib: float) -> dict[str, float]:
         )  # fmt: skip
     came = json.loads(done.stdout)["body_bytes"] / MIB
     print(f"memory: {came:,.0f} MiB to {CLIENTS} clients; the process grew by {watched.grew_mib:.1f} MiB", flush=True)
-    assert came >= CLIENTS * gib * 1024
+    assert came >= CLIENTS * round(gib * 1024)
     return {"download_memory_mib": watched.grew_mib}
 
 

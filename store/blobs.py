@@ -20,9 +20,6 @@ from store.tables import Artifact, Blob, BlobChunk, Checkpoint, DatasetSplit, Mo
 #: What a transfer holds in memory. Blobs that were written in larger chunks are read in those.
 CHUNK_BYTES = 2**20
 
-#: What a reader is handed at once.
-_PIECE_BYTES = 256 * 2**10
-
 #: So many chunks are loaded at the same time by one process: each is there several times over while it is, as the
 #: database has it, as the driver has it, and unpacked.
 _LOADING = threading.BoundedSemaphore(2)
@@ -104,17 +101,14 @@ class DatabaseBlobStore:
             yield from self._slices(blob, start, end)
             return
         digest = hashlib.sha256()
-        # The last piece is held back until the digest is known, so that a reader of damaged bytes never sees the end.
-        held = b""
+        left = blob.size
         for piece in self._slices(blob, 0, end):
             digest.update(piece)
-            if held:
-                yield held
-            held = piece
-        if digest.hexdigest() != blob.sha256:
-            raise BlobCorrupt(blob_id, "its sha256 is another one")
-        if held:
-            yield held
+            left -= len(piece)
+            # Before the last piece, so that a reader of damaged bytes never sees the end.
+            if not left and digest.hexdigest() != blob.sha256:
+                raise BlobCorrupt(blob_id, "its sha256 is another one")
+            yield piece
 
     def sweep(self, older_than_s: float) -> int:
         """Delete what nobody needs; see `BlobStore.sweep`."""
@@ -124,9 +118,7 @@ class DatabaseBlobStore:
     def _slices(self, blob: Blob, start: int, end: int) -> Iterator[bytes]:
         position = start // blob.chunk_bytes
         while (offset := position * blob.chunk_bytes) < end:
-            data = memoryview(self._chunk(blob, position))
-            for piece in range(max(start - offset, 0), min(len(data), end - offset), _PIECE_BYTES):
-                yield bytes(data[piece : min(piece + _PIECE_BYTES, end - offset)])
+            yield self._chunk(blob, position)[max(start - offset, 0) : end - offset]
             position += 1
 
     def _chunk(self, blob: Blob, position: int) -> bytes:

@@ -30,6 +30,7 @@ from api.jobs.schemas import (
     log_view,
     metrics_view,
 )
+from api.portions import in_portions
 from api.problems import Missing
 from store import attempts_of, get_artifact, list_artifacts, logs_of, metrics_of
 
@@ -165,7 +166,7 @@ def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Resp
         return not_modified(headers)
     if request.method == "HEAD":
         return Response(headers=headers, media_type="application/x-tar")
-    return StreamingResponse(found.body(here.blobs), headers=headers, media_type="application/x-tar")
+    return StreamingResponse(in_portions(found.body(here.blobs)), headers=headers, media_type="application/x-tar")
 
 
 @router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)

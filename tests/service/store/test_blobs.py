@@ -61,7 +61,7 @@ def test_a_reader_is_handed_little_at_once_wherever_it_begins(database: Database
     for start, end in ((0, len(content)), (1, len(content)), (300_000, 2**20 + 1), (2**20 - 1, 2**20 + 300_000)):
         pieces = list(blobs.read(ref.id, start, end))
         assert b"".join(pieces) == content[start:end]
-        assert max(map(len, pieces)) <= 256 * 2**10
+        assert max(map(len, pieces)) <= 2**20
 
 
 def test_the_same_content_is_stored_once(database: Database, blobs: DatabaseBlobStore) -> None:
