@@ -60,8 +60,8 @@ class _Needs(SecurityBase):
 
     def __init__(self, scope: Scope) -> None:
         self.model = HTTPBearer(
-            description="An API key, `sec_…`. Its scopes: `read` (every GET), `submit` (create, and all that is asked of "
-            "jobs) and `admin` (everything). Each operation names the one it needs."
+            description="An API key, `sec_…`. Its scopes: `read` (every GET), `submit` (create, and all that is asked "
+            "of jobs) and `admin` (everything). Each operation names the one it needs."
         )
         self.scheme_name = "HTTPBearer"
         self._scope = scope
