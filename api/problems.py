@@ -114,9 +114,6 @@ class TooSlow(Problem):
     slug = "too-slow"
     title = "The body came too slowly"
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Connection": "close"})
-
 
 class StateForbids(Problem):
     """What was asked does not fit the state of things."""

@@ -14,6 +14,7 @@ EXAMPLES: tuple[Problem, ...] = (
     problems.MethodNotAllowed("PUT is not possible on /v1/methods; use GET.", allowed="GET"),
     problems.StateForbids("Job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1001 is succeeded and cannot be cancelled."),
     problems.Expired("The files of job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1001 were removed by the retention policy."),
+    problems.TooSlow("The body came too slowly: 12 bytes in 20 seconds. Send it again."),
     problems.PreconditionFailed(
         "Send `Tus-Resumable: 1.0.0`: uploads in parts speak tus 1.0.0.", headers={"Tus-Version": "1.0.0"}
     ),
@@ -72,7 +73,7 @@ def _implied(operation: Fragment) -> set[int]:
     if parameters or body:
         implied.add(422)
     if body:
-        implied |= {413, 415}
+        implied |= {408, 413, 415}
     if body.keys() & _PARSED:
         implied.add(400)
     return implied
