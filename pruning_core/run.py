@@ -218,6 +218,10 @@ class Run:
         if order.resume_from is not None:
             self.checkpoint = Checkpoint.read(order.resume_from, fingerprint)
             self.position = self.checkpoint.position
+        if spec.pruning.start_from_mask and self.position.phase == "dense":
+            Pruner(
+                self.load(), self.spec, self.schedule
+            )  # says whether anything is left to prune, before hours of training
         self.material = Material(
             self.task,
             self.tokenizer,
