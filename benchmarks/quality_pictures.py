@@ -1,4 +1,4 @@
-"""The pictures of the quality bench, after the paper's figures 2, 4 and 6. Needs the extra `bench`."""
+"""The pictures of the quality bench, after the paper's figures 2, 4 and 6."""
 
 import math
 from pathlib import Path

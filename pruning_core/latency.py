@@ -4,6 +4,7 @@ A way is any callable that returns when its work is done; `forward` makes one of
 or loses by it (caches, clock rates), so every second round goes backwards.
 """
 
+import platform
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -11,6 +12,8 @@ from statistics import median
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from pruning_core.probing import random_inputs
 
 Way = Callable[[], object]
 
@@ -60,3 +63,25 @@ def forward(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Way:
             torch.cuda.synchronize(device)
 
     return once
+
+
+def timings(
+    models: Mapping[str, PreTrainedModel], tokens: int, *, batch_sizes: tuple[int, ...] = (1, 32)
+) -> dict[str, object]:
+    """The median forward pass of several models on random inputs.
+
+    Args:
+        models: by name, all on one device, in eval mode.
+        tokens: of each row.
+        batch_sizes: rows of a batch.
+
+    Returns:
+        The fields of `report_schema.Latency`.
+    """
+    device = next(iter(models.values())).device
+    batches: list[dict[str, object]] = []
+    for rows in batch_sizes:
+        ways = {name: forward(model, random_inputs(model.config, rows, tokens)) for name, model in models.items()}
+        batches.append({"batch_size": rows, "seconds": interleaved_medians(ways)})
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    return {"device": name, "threads": torch.get_num_threads(), "tokens": tokens, "batches": batches}

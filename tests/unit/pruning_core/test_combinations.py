@@ -142,7 +142,9 @@ def test_every_pair_of_choices_that_is_accepted_runs_to_its_target(
     spec: PruningSpec, model_dir: Path, tmp_path: Path
 ) -> None:
     teacher = model_dir if spec.distillation else None
-    result = prune(model_dir, reviews(48), spec, tmp_path, evaluation=reviews(20, seed=1), teacher=teacher)
+    result = prune(
+        model_dir, reviews(48), spec, tmp_path, evaluation=reviews(20, seed=1), teacher=teacher, illustrated=False
+    )
     kept, total = sum(layer.kept for layer in result.layers), sum(layer.total for layer in result.layers)
     kind = kind_of(spec.granularity)
     unit = {"element": 1, "2:4": 1, "block": 35, "row": 64, "column": 64, "head": 4 * 8 * 32, "layer": total // 2}[kind]
