@@ -81,13 +81,8 @@ bench-structured: install ## Speed and quality of structured pruning, PyTorch an
 	@$(BIN)/python -m benchmarks.structured
 
 # DATA=DIR adds sentence pairs and questions, from DIR/snli and DIR/qamr.
-bench-quality: $(STAMP)-bench ## Quality against sparsity, all methods; goes on where it stopped (hours; DATA=DIR adds data)
+bench-quality: install ## Quality against sparsity, all methods; goes on where it stopped (hours; DATA=DIR adds data)
 	@$(BIN)/python -m benchmarks.quality $(if $(DATA),--data '$(DATA)')
-
-# What the pictures are drawn with, which nothing else needs.
-$(STAMP)-bench: $(STAMP)
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
-	@touch $@
 
 bench-engine: install ## Time a job's start, its recovery after a SIGKILL, and the engine's share of a training step
 	@$(BIN)/python -m benchmarks.engine

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi_offline import FastAPIOffline
 
-from api import answers, compare, contract, headers, health, logs, methods, metrics, usage
+from api import answers, compare, contract, headers, health, logs, methods, metrics, report_schema, usage
 from api.audit import endpoints as audit
 from api.audit.trail import AuditTrail
 from api.bell import Bell
@@ -113,6 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         models,
         uploads,
         methods,
+        report_schema,
         webhooks,
         keys,
         audit,

@@ -58,11 +58,13 @@ def file_response(request: Request, blobs: BlobStore, file: Stored) -> Response:
         RangeNotSatisfiable: The range asks for no byte of the file.
     """
     etag = f'"{file.sha256}"'
+    # A report is there to be looked at; what else is HTML is none of ours.
+    shown = "inline" if file.media_type == "text/html" else "attachment"
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=31536000, immutable",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name.rpartition('/')[2])}",
+        "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(file.name.rpartition('/')[2])}",
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
     }
     if is_known(request, etag):

@@ -7,8 +7,10 @@ import re
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Nothing of ours is a page but the documentation.
+#: Nothing of ours is a page but the documentation and the reports.
 _NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+#: A job's report is one file with its own styles and pictures: no scripts, no forms, no origin of ours.
+_REPORT = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 #: Swagger UI sets styles and draws its icons from data addresses; its scripts come from here.
 _DOCUMENTATION = (
     "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -59,7 +61,8 @@ class SecurityHeaders:
                 if is_page:  # which scripts it may run is told from the page
                     start = message
                     return
-                headers["Content-Security-Policy"] = _NO_PAGE
+                is_report = headers.get("Content-Type", "").startswith("text/html")
+                headers["Content-Security-Policy"] = _REPORT if is_report else _NO_PAGE
             elif start is not None:
                 MutableHeaders(scope=start)["Content-Security-Policy"] = _policy_of(message.get("body", b""))
                 await send(start)

@@ -13,13 +13,13 @@ pictures, and one JSON object as the last line printed.
 """
 
 import argparse
-import importlib.util
 import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality_pictures import draw
 from benchmarks.quality_runs import TUNED, Run, all_runs, tuning_runs
 from benchmarks.quality_table import as_markdown, points, summarise
 from benchmarks.quality_training import Place, Record, carry_out, read_record
@@ -60,13 +60,7 @@ def collect(place: Place) -> dict[str, Any]:
     # However it was called this time: what gives these results to who has none of them.
     summary["command"] = "make bench-quality" + (" DATA=DIR" if summary["others"] else "")
     summary["lineage"] = records[0].get("lineage") if records else None
-    pictures: list[Path] = []
-    if importlib.util.find_spec("matplotlib"):
-        from benchmarks.quality_pictures import draw
-
-        pictures = draw(summary, records, place.results / "quality")
-    else:
-        print("No pictures: they need the extra 'bench' (pip install -c constraints.txt -e '.[bench]').")
+    pictures = draw(summary, records, place.results / "quality")
     slow = [record for record in records if record["wall_seconds"] > LONGEST_SECONDS]
     page = as_markdown(summary, tuning, slow)
     page += "".join(f"\n![{file.stem}](quality/{file.name})\n" for file in pictures)

@@ -1,4 +1,4 @@
-"""The pictures of the quality bench, after the paper's figures 2, 4 and 6. Needs the extra `bench`."""
+"""The pictures of the quality bench, after the paper's figures 2, 4 and 6."""
 
 import math
 from pathlib import Path
@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.quality_runs import COMPARED, DENSITIES
@@ -24,7 +25,7 @@ COLOURS = {
     "taylor": "#56B4E9",
 }
 MARKERS = dict(zip(METHODS, "osD^vP", strict=True))
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.grid": True,
     "grid.alpha": 0.3,
@@ -122,7 +123,7 @@ def _layers(records: dict[tuple[str, float], Record], file: Path) -> Path | None
             axis.set_ylim(0, 1.08 * axis.get_ylim()[1])
         axes[0][column].set_title(f"{density:.0%} of all remain")
         axes[0][column].set_xlabel("layer")
-        axes[0][column].xaxis.set_major_locator(plt.MaxNLocator(integer=True))
+        axes[0][column].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[1][column].set_xlabel("kind of matrix")
     for row in axes:
         row[0].set_ylabel("remaining weights, %")

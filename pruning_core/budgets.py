@@ -8,7 +8,7 @@ from torch import Tensor
 from pruning_core.selection import kept_count, ranking_keys, select_top
 
 
-def budgets(scores: Tensor, slices: Sequence[slice], keep: int) -> Tensor:
+def budgets(scores: Tensor, slices: Sequence[slice], keep: int, most: Sequence[int] | None = None) -> Tensor:
     """How many weights each matrix keeps: in proportion to its Σσ(S), together exactly `keep`, at least one each.
 
     What a full matrix cannot take goes to the others, in the same proportion.
@@ -17,13 +17,15 @@ def budgets(scores: Tensor, slices: Sequence[slice], keep: int) -> Tensor:
         scores: [n] S.
         slices: where each matrix lies in `scores`.
         keep: how many to keep in all; where there are fewer than matrices, some keep none.
+        most: how many each may keep at most; default: all of its weights.
 
     Returns:
         [matrices] int64 counts, on the device of the scores.
     """
     appeal = torch.stack([torch.sigmoid(scores[where]).sum(dtype=torch.float64) for where in slices])
     appeal = appeal.clamp(min=torch.finfo(torch.float32).tiny)  # where every σ(S) has underflown
-    sizes = torch.tensor([float(where.stop - where.start) for where in slices], dtype=torch.float64)
+    counted = most or [where.stop - where.start for where in slices]
+    sizes = torch.tensor(counted, dtype=torch.float64)
     sizes = sizes.to(scores.device, non_blocking=True)
     least = 1.0 if keep >= len(slices) else 0.0
     # The shares min(max(least, t·appeal), size) grow with t, along straight lines between these knots.
@@ -40,7 +42,9 @@ def budgets(scores: Tensor, slices: Sequence[slice], keep: int) -> Tensor:
     return (counts + (order < missing).double()).long()
 
 
-def select_with_budgets(scores: Tensor, slices: Sequence[slice], density: float, out: Tensor) -> None:
+def select_with_budgets(
+    scores: Tensor, slices: Sequence[slice], density: float, out: Tensor, sizes: Sequence[int] | None = None
+) -> None:
     """Top share within each matrix, the shares by `budgets`.
 
     Args:
@@ -48,8 +52,9 @@ def select_with_budgets(scores: Tensor, slices: Sequence[slice], density: float,
         slices: where each matrix lies in `scores`.
         density: kept share of all.
         out: [n] bool, overwritten.
+        sizes: how many weights of each matrix may be kept at most; default: all.
     """
-    counts = budgets(scores, slices, kept_count(len(scores), density))
+    counts = budgets(scores, slices, kept_count(len(scores), density), sizes)
     if scores.device.type == "cpu":
         for where, keep in zip(slices, counts.tolist(), strict=True):
             select_top(scores[where], keep, out[where])

@@ -15,11 +15,12 @@ from transformers import PreTrainedModel
 
 from pruning_core.distillation import DistilledLoss
 from pruning_core.parameters import parameters_by_name
+from pruning_core.tasks.base import RowScores
 from pruning_core.training import FineTuning, Phase
 
 #: The one key of the file's metadata; its value is JSON.
 _RUN = "run"
-VERSION = 2
+VERSION = 3
 
 
 class CheckpointError(ValueError):
@@ -34,6 +35,8 @@ class Position:
         phase: `dense` or `pruning`.
         step: optimizer steps finished in the phase.
         dense_evaluation: the dense baseline's figures, once known.
+        dense_rows: how each row went with it; among the tensors of a checkpoint.
+        curves: metric → [[step, value]], of both phases so far.
         seconds: time spent in each phase so far.
         fingerprint: of everything the result depends on; a checkpoint continues only the same run.
     """
@@ -43,6 +46,8 @@ class Position:
     fingerprint: str
     dense_evaluation: dict[str, float] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    dense_rows: RowScores | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled
         tensors |= {f"teacher/{name}": torch.from_numpy(values) for name, values in distilled.teacher.logits.items()}
         if distilled.live is not None:
             tensors |= {f"dense/{name}": parameter for name, parameter in parameters_by_name(distilled.live)}
+    if position.dense_rows is not None:
+        tensors |= {f"dense_rows/{name}": torch.from_numpy(rows) for name, rows in vars(position.dense_rows).items()}
     tensors["random/cpu"] = torch.get_rng_state()
     if phase.model.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(phase.model.device)
@@ -81,6 +88,7 @@ def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled
         "fingerprint": position.fingerprint,
         "dense_evaluation": position.dense_evaluation,
         "seconds": position.seconds,
+        "curves": position.curves,
         "loss_count": phase.loss_count,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,9 +136,17 @@ class Checkpoint:
                 f"The checkpoint {file.name} cannot be read: {error}. Start from an earlier one."
             ) from error
         position = Position(
-            document["phase"], document["step"], fingerprint, document["dense_evaluation"], document["seconds"]
+            document["phase"],
+            document["step"],
+            fingerprint,
+            document["dense_evaluation"],
+            document["seconds"],
+            {name: [(step, value) for step, value in points] for name, points in document["curves"].items()},
         )
-        return cls(position, tensors, document["loss_count"])
+        checkpoint = cls(position, tensors, document["loss_count"])
+        if rows := checkpoint.under("dense_rows/"):
+            position.dense_rows = RowScores(**{name: tensor.numpy() for name, tensor in rows.items()})
+        return checkpoint
 
     def under(self, prefix: str) -> dict[str, Tensor]:
         """The tensors whose names begin so, without the beginning."""

@@ -54,6 +54,7 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
         yield "pruning.scope 'budget' is for single weights: leave out pruning.granularity, or use scope 'global'."
     if kind == "layer" and spec.scope != "global":
         yield f"pruning.scope {spec.scope!r} has no meaning for whole layers: use 'global'."
+    yield from _from_a_mask(spec)
     if pruning.freeze_weights and not method.learns_scores:
         yield (
             f"pruning.freeze_weights needs a method that learns scores, and {spec.method!r} does not. Use "
@@ -92,6 +93,23 @@ def _on_several_devices(spec: PruningSpec) -> Iterator[str]:
         )
     if not spec.trains:
         yield f"training.gpus {devices} does not apply: the job trains nothing. Leave it out."
+
+
+def _from_a_mask(spec: PruningSpec) -> Iterator[str]:
+    """Conflicts of a job that leaves a model's zeros as they are."""
+    if not spec.pruning.start_from_mask:
+        return
+    if reason := METHODS[spec.method].forgets_zeros:
+        able = [name for name, other in METHODS.items() if other.forgets_zeros is None]
+        yield (
+            f"pruning.start_from_mask does not go with method {spec.method!r}: {reason}. Use {_either(able)}, or leave "
+            "it out."
+        )
+    if kind_of(spec.granularity) == "2:4":
+        yield (
+            "pruning.start_from_mask does not go with pruning.granularity '2:4': it keeps two of every four "
+            "weights, and some fours have fewer left. Leave one of them out."
+        )
 
 
 def _untrained(spec: PruningSpec) -> Iterator[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from pruning_core.tasks.base import Batch, EncodedSplit, Task
+from pruning_core.tasks.base import Batch, EncodedSplit, Quality, Task
 
 _TOKENS_PER_BATCH = 16_384
 _MOST_PER_BATCH = 256
@@ -58,6 +58,19 @@ def evaluate(
     Returns:
         Metric name → value, and `loss`, the mean over the items, where the model tells it.
     """
+    return judge(model, tokenizer, task, split, bf16=bf16, max_items=max_items)[0]
+
+
+def judge(
+    model: Judged,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    split: EncodedSplit,
+    *,
+    bf16: bool = False,
+    max_items: int | None = None,
+) -> tuple[dict[str, float], Quality]:
+    """The same, and with it the judge, who knows of each row how it went."""
     items = np.arange(len(split)) if max_items is None else split.some(max_items)
     quality = task.quality(split, model.device)
     loss, told = torch.zeros((), device=model.device), False
@@ -66,7 +79,7 @@ def evaluate(
         if output.get("loss") is not None:
             loss += output["loss"].float() * len(chosen)
             told = True
-    return quality.compute() | ({"loss": float(loss) / len(items)} if told else {})
+    return {**quality.compute(), **({"loss": float(loss) / len(items)} if told else {})}, quality
 
 
 def answers(

@@ -12,11 +12,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pruning_core.architectures import max_tokens
 from pruning_core.evaluation import evaluate
 from pruning_core.export import ExportMismatch, logits_difference
-from pruning_core.latency import SEQUENCE, THREADS, Candidate, measure
 from pruning_core.loading import ModelError
 from pruning_core.onnx import exporting
 from pruning_core.onnx.running import OnnxModel
 from pruning_core.settings import Export
+from pruning_core.speeds import SEQUENCE, THREADS, Candidate, measure
 from pruning_core.structured.artifact import load_structured, save_structured
 from pruning_core.structured.blocks import NotReducible, blocks_of, require_reducible
 from pruning_core.structured.removal import remove_dead
@@ -34,7 +34,7 @@ class Exports:
 
     Attributes:
         made: by `structured`, `onnx` and `int8`: at least its quality as `eval`.
-        latency: `threads`, `sequence`, and `timings` as `latency.Timing` has them; None where nothing was timed.
+        latency: `threads`, `sequence`, and `timings` as `speeds.Speed` has them; None where nothing was timed.
         bytes: sizes on disk, by the same names.
     """
 

@@ -1,85 +1,97 @@
-"""How long models take for a batch, side by side: in turn within each round, so that a noisy machine wrongs none."""
+"""How long one call takes, in several ways measured in turn, so that what else the machine does hits all alike.
 
-import statistics
+A way is any callable that returns when its work is done; `forward` makes one of a model. What is measured first gains
+or loses by it (caches, clock rates), so every second round goes backwards.
+"""
+
+import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from statistics import median
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-THREADS = 2
-SEQUENCE = 128
-BATCHES = (1, 32)
-_MOST_ROUNDS, _FEWEST_ROUNDS = 40, 3
-#: About how long the rounds of one batch size may take in all, once there are enough.
-_SECONDS = 15.0
+from pruning_core.probing import random_inputs
 
-#: Which runtime, `pytorch` or `onnxruntime`, and which model, `dense`, `structured` or `int8`.
-Candidate = tuple[str, str]
+Way = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
 
-
-@dataclass(frozen=True)
-class Timing:
-    """What one model takes for one batch on a CPU.
-
-    Attributes:
-        runtime: `pytorch` or `onnxruntime`.
-        model: `dense`, `structured` or `int8`.
-        batch: rows of `SEQUENCE` tokens.
-        median_ms: milliseconds, the median of the rounds.
-        speedup: the dense model's time in the same runtime over this one's, the median over the rounds.
-    """
-
-    runtime: str
-    model: str
-    batch: int
-    median_ms: float
-    speedup: float
+#: Rounds that are measured: at least, whatever they take, and at most, however quick they are.
+LEAST_ROUNDS, MOST_ROUNDS = 3, 25
 
 
-def measure(
-    candidates: Mapping[Candidate, Callable[[Mapping[str, Tensor]], object]],
-    inputs: Callable[[int], Mapping[str, Tensor]],
-) -> list[Timing]:
-    """Time models against the dense one of the same runtime.
+def interleaved(ways: Mapping[Name, Way], *, seconds: float = 1.0, most: int = MOST_ROUNDS) -> list[dict[Name, float]]:
+    """How long each way's call takes, round by round.
 
     Args:
-        candidates: what answers, the `dense` one of each runtime among them.
-        inputs: makes what they answer, of so many rows.
+        ways: by name. Each is called once unmeasured, then once a round, one after the other.
+        seconds: after so many no further round begins, once there are `LEAST_ROUNDS`.
+        most: rounds, however quick they are.
+
+    Returns:
+        Of each round name → seconds.
     """
-    found = []
-    with _threads(THREADS), torch.inference_mode():
-        for batch in BATCHES:
-            given = inputs(batch)
-            rounds: list[dict[Candidate, float]] = []
-            for answer in candidates.values():
-                answer(given)  # the first call plans and allocates
-            started = time.monotonic()
-            while len(rounds) < _FEWEST_ROUNDS or (
-                len(rounds) < _MOST_ROUNDS and time.monotonic() - started < _SECONDS
-            ):
-                rounds.append({name: _seconds(answer, given) for name, answer in candidates.items()})
-            for runtime, model in candidates:
-                took = [each[runtime, model] for each in rounds]
-                ratios = [each[runtime, "dense"] / each[runtime, model] for each in rounds]
-                milliseconds = round(1000 * statistics.median(took), 3)
-                found.append(Timing(runtime, model, batch, milliseconds, round(statistics.median(ratios), 3)))
-    return found
+    names = list(ways)
+    for way in ways.values():
+        way()  # the first call plans and allocates
+    rounds: list[dict[Name, float]] = []
+    end = time.perf_counter() + seconds
+    while len(rounds) < LEAST_ROUNDS or (len(rounds) < most and time.perf_counter() < end):
+        rounds.append({name: _seconds(ways[name]) for name in (names[::-1] if len(rounds) % 2 else names)})
+    return rounds
 
 
-def _seconds(answer: Callable[[Mapping[str, Tensor]], object], given: Mapping[str, Tensor]) -> float:
+def _seconds(way: Way) -> float:
     started = time.perf_counter()
-    answer(given)
+    way()
     return time.perf_counter() - started
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def interleaved_medians(ways: Mapping[Name, Way], *, seconds: float = 1.0) -> dict[Name, float]:
+    """The median duration of each way's call, in the order of `ways`; arguments as for `interleaved`."""
+    rounds = interleaved(ways, seconds=seconds)
+    return {name: median(each[name] for each in rounds) for name in ways}
+
+
+def forward(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Way:
+    """A forward pass without gradients that ends when the device has ended it.
+
+    Args:
+        model: on its device, in eval mode.
+        inputs: what its `forward` takes; moved to its device once.
+    """
+    device = model.device
+    there = {name: tensor.to(device) for name, tensor in inputs.items()}
+
+    @torch.inference_mode()
+    def once() -> None:
+        model(**there)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return once
+
+
+def timings(
+    models: Mapping[str, PreTrainedModel], tokens: int, *, batch_sizes: tuple[int, ...] = (1, 32)
+) -> dict[str, object]:
+    """The median forward pass of several models on random inputs.
+
+    Args:
+        models: by name, all on one device, in eval mode.
+        tokens: of each row.
+        batch_sizes: rows of a batch.
+
+    Returns:
+        The fields of `report_schema.Latency`.
+    """
+    device = next(iter(models.values())).device
+    batches: list[dict[str, object]] = []
+    for rows in batch_sizes:
+        ways = {name: forward(model, random_inputs(model.config, rows, tokens)) for name, model in models.items()}
+        batches.append({"batch_size": rows, "seconds": interleaved_medians(ways)})
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu"
+    return {"device": name, "threads": torch.get_num_threads(), "tokens": tokens, "batches": batches}

@@ -61,7 +61,7 @@ def load_model(
     Args:
         directory: config and safetensors.
         tokenizer: what pads its batches.
-        task: its head's shape and labels; a head for something else is replaced by a new one.
+        task: its head's shape and labels; a head for something else, or for other labels, is replaced by a new one.
         spec: seed, dropout, and whether embeddings train.
         device: where to.
         head_required: refuse a model whose head would be new, or answers with other labels.
@@ -107,8 +107,11 @@ def load_model(
             f"The {role} has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
             "would guess. Use a model that was fine-tuned for the task and these labels, or train."
         )
+    reason = disagreement(_names_of(directory), task.labels)
+    if reason and not head_required:
+        absent |= _renew_head(model)
     mark_as_new(model, absent)
-    if head_required and (reason := disagreement(_names_of(directory), task.labels)):
+    if reason and head_required:
         raise ModelError(
             f"The {role} {reason}. Give the run's `labels` in the {role}'s order, or, where they mean the same, name "
             "them alike (id2label in its config.json)."
@@ -116,6 +119,19 @@ def load_model(
     if spec.training.freeze_embeddings:
         freeze_embeddings(model)
     return model
+
+
+def _renew_head(model: PreTrainedModel) -> set[str]:
+    """Fill a head that has learnt other labels with random numbers; returns the names of its parameters."""
+    base = getattr(model, model.base_model_prefix)
+    inside = {id(parameter) for parameter in base.parameters()}
+    head = {name: parameter for name, parameter in model.named_parameters() if id(parameter) not in inside}
+    for parameter in head.values():
+        parameter._is_hf_initialized = False  # type: ignore[attr-defined]  # what was loaded, transformers leaves alone
+    for module in model.children():
+        if module is not base:
+            module.apply(model._init_weights)
+    return set(head)
 
 
 def load_teacher(

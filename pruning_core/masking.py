@@ -33,19 +33,24 @@ class MaskedWeights:
             between the optimizer's step and the next backward.
         score: S, [n] fp32, trained by the optimizer; None for methods without scores. Its `.grad` is the memory of the
             effective weights: there from the method's `observe` until `apply` writes them anew.
-        mask: M, [n] bool; starts all True.
+        mask: M, [n] bool; starts all True, but for zeros that stay.
+        closed: [n] bool, the zeros that stay; None where every weight may be kept.
+        open_counts: how many weights of each matrix may be kept.
         buffers: what the method keeps from step to step, by name; part of a checkpoint.
         units: what is removed as a whole; None for single weights.
         input_norms: for methods that calibrate, the L2 norm of each input of each matrix, [in].
     """
 
-    def __init__(self, matrices: Sequence[Matrix], method: Method, *, frozen: bool = False) -> None:
+    def __init__(
+        self, matrices: Sequence[Matrix], method: Method, *, frozen: bool = False, keep_zeros: bool = False
+    ) -> None:
         """Copy the model's weights; the model computes the same until `apply` is called with another mask.
 
         Args:
             matrices: what may be pruned.
             method: the run's.
             frozen: leave W as it is.
+            keep_zeros: what is zero stays zero.
         """
         self.matrices = list(matrices)
         self.method = method
@@ -65,7 +70,9 @@ class MaskedWeights:
             matrix.parameter.data = effective[where].view_as(matrix.parameter)
             # Autograd adds to a gradient that is there: G needs no memory of its own and no copy.
             matrix.parameter.grad = self.gradient[where].view_as(matrix.parameter)
-        self.mask = torch.ones_like(flat, dtype=torch.bool)
+        self.mask = flat != 0.0 if keep_zeros else torch.ones_like(flat, dtype=torch.bool)
+        self.closed: Tensor | None = ~self.mask if keep_zeros else None
+        self.open_counts = self.kept() if keep_zeros else [where.stop - where.start for where in self.slices]
         self.buffers: dict[str, Tensor] = {}
         self.units: Units | None = None
         self.input_norms: dict[str, Tensor] = {}
@@ -96,6 +103,25 @@ class MaskedWeights:
         """[n] zeros that the method keeps from step to step."""
         return self.buffers.setdefault(name, torch.zeros_like(self.gradient))
 
+    @property
+    def start_density(self) -> float:
+        """Share of the prunable weights that may be kept."""
+        return sum(self.open_counts) / len(self)
+
+    @property
+    def open_slices(self) -> list[slice]:
+        """Where the matrices lie that have a weight to keep."""
+        return [where for where, count in zip(self.slices, self.open_counts, strict=True) if count]
+
+    @property
+    def open_sizes(self) -> list[int]:
+        """How many weights may be kept in each of these."""
+        return [count for count in self.open_counts if count]
+
+    def rankable(self, values: Tensor) -> Tensor:
+        """[n] values to select the largest of: zeros that stay come after all others."""
+        return values if self.closed is None else values.masked_fill(self.closed, -torch.inf)
+
     def kept(self) -> list[int]:
         """Kept weights of each matrix."""
         return [int(torch.count_nonzero(self.mask[where])) for where in self.slices]
@@ -110,6 +136,8 @@ class MaskedWeights:
             self.method.observe(where, self.gradient[where])
         if not self.frozen:
             self.method.gate_gradient(self.gradient)
+            if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
+                self.gradient.masked_fill_(self.closed, 0.0)
 
     @torch.no_grad()
     def apply(self, *, training: bool = True) -> None:

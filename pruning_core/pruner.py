@@ -1,5 +1,6 @@
 """One pruning step around each optimizer step: gradients in, masks out."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -37,17 +38,22 @@ class Pruner:
             schedule: the run's.
 
         Raises:
-            NothingToPrune: no matrix, or no unit, is there to prune, or the method cannot rank by those that are.
+            NothingToPrune: no matrix, or no unit, is there to prune, or the method cannot rank by those that are; or
+                `pruning.start_from_mask` is set, and more is zero than the target asks for.
         """
-        self.schedule = schedule
-        self.density = self._selected_at = 1.0
         self._scope = spec.scope
         self._kind = kind_of(spec.granularity)
         method = spec.new_method()
         matrices = _matrices(model, spec.pruning.modules, self._kind)
-        self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights)
+        keep_zeros = spec.pruning.start_from_mask
+        self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights, keep_zeros=keep_zeros)
         if self._kind not in ("element", "2:4"):
             self.weights.units = Units(spec.granularity, self.weights)
+        if keep_zeros:
+            _require_target(self.weights, spec)
+            schedule = schedule.from_density(self.weights.start_density)
+        self.schedule = schedule
+        self.density = self._selected_at = schedule.start_density
         if method.reads_outputs:
             _require_outputs(model, matrices, spec)
         method.start(self.weights, schedule)
@@ -99,7 +105,9 @@ class Pruner:
         method = self.weights.method
         method.step = step
         self.density = self.schedule.density(step)
-        if not method.select_softly(self.density) and self.density < 1.0 and not self._is_settled():
+        # Where nothing is to go, methods with a say of their own in the masks are not asked either.
+        chosen = not self.schedule.prunes or method.select_softly(self.density)
+        if not chosen and self.density < self.schedule.start_density and not self._is_settled():
             self._select()
         method.after_selection()
         self.weights.gradient.zero_()  # selection may have borrowed it, and the next backward adds to it
@@ -125,22 +133,38 @@ class Pruner:
         weights, density = self.weights, self.density
         method, mask = weights.method, weights.mask
         values = method.importance(weights.gradient)  # the gradient's memory is free between two steps
+        # Matrices and units of which less is left to begin with keep the same share of that.
+        share = density / self.schedule.start_density
         units = weights.units
         if units is not None:
             ranks = method.unit_importance(units)
             if ranks is None:
-                ranks = units.sum(values) / units.sizes
-            units.spread(select_units(ranks, units, density, local=self._scope == "local"), out=mask)
-        elif self._kind == "2:4":
+                ranks = units.mean(values)
+            units.spread(select_units(ranks, units, share, local=self._scope == "local"), out=mask)
+            return
+        values, slices, sizes = weights.rankable(values), weights.open_slices, weights.open_sizes
+        if self._kind == "2:4":
             select_two_of_four(values, weights.matrices, weights.slices, density, out=mask)
         elif method.calibrates:
             select_in_rows(values, weights.matrices, weights.slices, density, out=mask)
         elif self._scope == "budget":
-            select_with_budgets(values, weights.slices, density, out=mask)
+            select_with_budgets(values, slices, density, sizes=sizes, out=mask)
         elif self._scope == "local":
-            select_local(values, weights.slices, density, out=mask)
+            select_local(values, slices, share, sizes=sizes, out=mask)
         else:
-            select_global(values, weights.slices, kept_count(len(weights), density), out=mask)
+            select_global(values, slices, kept_count(len(weights), density), out=mask)
+
+
+def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:
+    """Refuse a target that is more than met already: what is gone stays gone. Units meet it to within half of one."""
+    slack = 0.0 if weights.units is None else float(weights.units.sizes.max()) / 2
+    if sum(weights.open_counts) + slack < kept_count(len(weights), spec.final_density):
+        gone = 1 - weights.start_density
+        raise NothingToPrune(
+            f"target_sparsity is {spec.target_sparsity}, and {gone:.2%} of the model's prunable weights are zero "
+            "already, which pruning.start_from_mask leaves so. Raise target_sparsity to "
+            f"{math.ceil(1e4 * gone) / 1e4:.4g} or more, or leave out start_from_mask."
+        )
 
 
 def _require_outputs(model: PreTrainedModel, matrices: list[Matrix], spec: PruningSpec) -> None:

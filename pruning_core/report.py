@@ -1,7 +1,9 @@
 """`report.json`: what was done, what came out, and all that is needed to do it again."""
 
 import hashlib
+import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,10 +16,24 @@ from pruning_core.exports import Exports
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import encoder_of
 from pruning_core.ranks import OneRank
+from pruning_core.report_schema import REPORT_VERSION, Confusion, Example, Report
+from pruning_core.schedule import Schedule
 from pruning_core.spec import PruningSpec
+from pruning_core.standing import Standing
 
-REPORT_VERSION = 1
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow", "constriction", "zstandard")
+#: The schedule is told at so many steps, evenly spaced.
+_SCHEDULE_POINTS = 100
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "pyarrow",
+    "scipy",
+    "constriction",
+    "zstandard",
+)
 #: Of an extra: named where they are installed.
 _EXTRAS = ("onnx", "onnxscript", "onnxruntime")
 
@@ -85,59 +101,108 @@ def lineage(model_dir: Path, spec: PruningSpec, ranks: OneRank, bf16: bool) -> d
 def build_report(
     *,
     spec: PruningSpec,
-    primary_metric: str,
+    standing: Standing,
     density: Densities,
     table: list[Layer],
     evaluation: dict[str, float],
     dense_evaluation: dict[str, float] | None,
     packed_evaluation: dict[str, float],
-    useless: str | None,
     data: dict[str, object],
     exports: Exports,
     sizes: dict[str, int],
+    latency: dict[str, object] | None,
     seconds: dict[str, float],
+    curves: dict[str, list[tuple[int, float]]],
+    schedule: Schedule,
+    histogram: dict[str, object] | None,
+    confusion: Confusion | None,
+    errors: list[Example],
+    notes: list[str],
+    job: Mapping[str, object] | None,
     provenance: dict[str, object],
 ) -> dict[str, object]:
-    """The report as JSON-ready data.
+    """The report as JSON-ready data, as `report_schema.Report` describes it.
 
     Args:
         spec: resolved.
-        primary_metric: what the run is judged by.
+        standing: comparison and verdict.
         density: the three densities.
         table: the per-layer table.
         evaluation: figures of the pruned model.
         dense_evaluation: figures of the dense one.
         packed_evaluation: figures of what `model.packed` unpacks to.
-        useless: what to tell of a pruned model that is no better than guessing.
         data: rows, labels, steps.
         exports: what was made besides.
         sizes: bytes of the deliverables.
+        latency: of a forward pass.
         seconds: by phase.
+        curves: of the training.
+        schedule: what the densities were to be.
+        histogram: weights by value and rank.
+        confusion: rows by class and answer.
+        errors: rows that are wrong.
+        notes: as `notes_on` gives them.
+        job: the service's spec.
         provenance: as `lineage` gives it.
     """
-    return {
-        "version": REPORT_VERSION,
-        "method": spec.method,
-        "target_sparsity": spec.target_sparsity,
-        "primary_metric": primary_metric,
-        "density": asdict(density),
-        "eval": evaluation,
-        "dense_eval": dense_evaluation,
-        "packed_eval": packed_evaluation,
-        "exports": exports.made,
-        "latency": exports.latency,
-        "data": data,
-        "layers": [asdict(row) for row in table],
-        "bytes": sizes,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "notes": _notes(useless, exports) + _rounding(spec, primary_metric, evaluation, packed_evaluation),
-        "spec": spec.model_dump(mode="json"),
-        "lineage": provenance,
-    }
+    report = Report.model_validate(
+        {
+            "version": REPORT_VERSION,
+            "verdict": standing.verdict,
+            "method": spec.method,
+            "target_sparsity": spec.target_sparsity,
+            "primary_metric": standing.comparison.metric,
+            "comparison": standing.comparison,
+            "density": asdict(density),
+            "eval": evaluation,
+            "dense_eval": dense_evaluation,
+            "packed_eval": packed_evaluation,
+            "exports": exports.made,
+            "export_latency": exports.latency,
+            "data": data,
+            "layers": [asdict(row) for row in table],
+            "bytes": sizes,
+            "latency": latency,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "curves": curves,
+            "schedule": _points_of(schedule),
+            "histogram": histogram,
+            "confusion": confusion,
+            "errors": errors,
+            "notes": notes,
+            "spec": spec,
+            "job": None if job is None else dict(job),
+            "lineage": provenance,
+        }
+    )
+    found: dict[str, object] = json.loads(report.model_dump_json())
+    return found
 
 
-def _notes(useless: str | None, exports: Exports) -> list[str]:
-    """What a reader of the figures should know."""
+def _points_of(schedule: Schedule) -> list[tuple[int, float]]:
+    steps = sorted({round(place * schedule.total_steps / _SCHEDULE_POINTS) for place in range(_SCHEDULE_POINTS + 1)})
+    return [(step, schedule.density(step)) for step in steps]
+
+
+def notes_on(
+    spec: PruningSpec,
+    metric: str,
+    exact: dict[str, float],
+    packed: dict[str, float],
+    *,
+    exports: Exports,
+    useless: str | None,
+) -> list[str]:
+    """What a reader of the figures should know.
+
+    Args:
+        spec: resolved.
+        metric: what the run is judged by.
+        exact: figures of the pruned model.
+        packed: figures of what `model.packed` unpacks to.
+        exports: what was made besides.
+        useless: what to tell of a pruned model that is no better than guessing.
+    """
     notes = [
         "The model directory stores its zeros: it is as large as the dense one. model.packed does not.",
         "Zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number."
@@ -145,7 +210,7 @@ def _notes(useless: str | None, exports: Exports) -> list[str]:
     ]
     if useless is not None:
         notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")
-    return notes
+    return notes + _rounding(spec, metric, exact, packed)
 
 
 def _rounding(spec: PruningSpec, metric: str, exact: dict[str, float], rounded: dict[str, float]) -> list[str]:

@@ -1,10 +1,9 @@
 """One pruning run from start to end: encode, fine-tune dense, fine-prune, export, verify, report."""
 
 import hashlib
-import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,18 +12,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pruning_core.calibration import input_norms
 from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, Position, save_checkpoint
+from pruning_core.delivery import PruningResult, deliver
 from pruning_core.distillation import DistilledLoss, Teacher
-from pruning_core.evaluation import evaluate
-from pruning_core.export import export_masks, export_model
-from pruning_core.exports import Exports, check_exports, make_exports
+from pruning_core.evaluation import judge
+from pruning_core.exports import check_exports
+from pruning_core.histogram import ranks_by_weight
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
-from pruning_core.packed import load_packed, save_packed
 from pruning_core.peers import NoSuchDevices, Order, PeerLost, PeerOutOfMemory, gathered
 from pruning_core.positions import within_positions
 from pruning_core.precision import uses_bf16
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank
-from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, sha256_of
+from pruning_core.report import sha256_of
 from pruning_core.spec import PruningSpec
 from pruning_core.splits import encode_splits, tables_of
 from pruning_core.tasks.base import DataError, Label, Task
@@ -44,29 +43,6 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class PruningResult:
-    """What a run achieved; the files lie in the output directory.
-
-    Attributes:
-        evaluation: quality of the exported model on the evaluation rows, fp32.
-        dense_evaluation: quality of the dense model of the same spec, or None without a baseline.
-        packed_evaluation: quality of the model that `model.packed` unpacks to.
-        density: the three densities.
-        layers: the per-layer table.
-        exports: what `spec.export` asked for besides, judged and timed.
-        report: the content of `report.json`.
-    """
-
-    evaluation: dict[str, float]
-    dense_evaluation: dict[str, float] | None
-    packed_evaluation: dict[str, float]
-    density: Densities
-    layers: list[Layer]
-    exports: Exports
-    report: dict[str, object]
-
-
 def prune(
     model: str | Path,
     train: pa.Table,
@@ -79,6 +55,8 @@ def prune(
     on_progress: OnProgress | None = None,
     checkpointing: Checkpointing | None = None,
     resume_from: str | Path | None = None,
+    illustrated: bool = True,
+    job: dict[str, object] | None = None,
     lineage_extra: dict[str, object] | None = None,
 ) -> PruningResult:
     """Fine-prune a pretrained model on a dataset.
@@ -87,8 +65,8 @@ def prune(
         model: a local Hugging Face model directory with config, tokenizer and safetensors.
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
-        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors`,
-            `report.json`, and what `spec.export` asks for.
+        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors`, `report.json`,
+            `report.html`, and what `spec.export` asks for.
         evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, each class in proportion.
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
@@ -96,6 +74,8 @@ def prune(
         on_progress: called after every optimizer step; an exception it raises ends the run.
         checkpointing: when and where to write checkpoints; without it, none.
         resume_from: a checkpoint file of the same run to go on from; on a CPU the result is the same, bit for bit.
+        illustrated: also time the model and draw `report.html`, which takes some seconds.
+        job: the service's spec of the run, for the report to be repeated by.
         lineage_extra: more lines for the report's lineage, such as a dataset's checksum.
 
     Raises:
@@ -124,52 +104,7 @@ def prune(
         run = Run(order, ranks, on_progress=on_progress, checkpointing=checkpointing)
         pruner, network = run.all_phases()
 
-    output_dir = Path(output)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    reloaded = export_model(network, run.tokenizer, pruner.weights, output_dir / "model")
-    export_masks(pruner.weights, output_dir / "masks.safetensors")
-    save_packed(
-        output_dir / "model",
-        output_dir / "model.packed",
-        precision=run.spec.export.packed,
-        unpruned=run.spec.export.packed_unpruned,
-    )
-    result_evaluation = evaluate(reloaded, run.tokenizer, run.task, run.evaluation)
-    packed_evaluation = result_evaluation
-    if not run.spec.export.exact:
-        unpacked = load_packed(output_dir / "model.packed")
-        unpacked.to(run.device)  # type: ignore[arg-type]  # transformers' wrapper hides nn.Module's signature
-        packed_evaluation = evaluate(unpacked, run.tokenizer, run.task, run.evaluation)
-    exports = make_exports(reloaded, run.tokenizer, run.task, run.evaluation, export=run.spec.export, output=output_dir)
-    density, table = densities(network, pruner.weights), layers(pruner.weights)
-    report = build_report(
-        spec=run.spec,
-        primary_metric=run.task.primary_metric,
-        density=density,
-        table=table,
-        evaluation=result_evaluation,
-        dense_evaluation=run.position.dense_evaluation,
-        packed_evaluation=packed_evaluation,
-        useless=run.task.useless(result_evaluation[run.task.primary_metric], run.evaluation),
-        data={
-            "train_rows": run.rows[0],
-            "eval_rows": run.rows[1],
-            "train_items": len(run.train),
-            "eval_items": len(run.evaluation),
-            "held_out": evaluation is None,
-            "labels": run.task.labels,
-            "majority_share": run.task.majority_share(run.evaluation),
-            "steps": run.spec.total_steps(len(run.train)),
-        },
-        exports=exports,
-        sizes=_sizes(output_dir) | exports.bytes,
-        seconds=run.position.seconds,
-        provenance=lineage(order.model, spec, ranks, run.bf16) | (lineage_extra or {}),
-    )
-    (output_dir / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return PruningResult(
-        result_evaluation, run.position.dense_evaluation, packed_evaluation, density, table, exports, report
-    )
+    return deliver(run, pruner, network, Path(output), illustrated=illustrated, job=job, lineage_extra=lineage_extra)
 
 
 class Run:
@@ -223,10 +158,15 @@ class Run:
         fingerprint = self._fingerprint([table.select(list(columns.names().values())) for table in tables.values()])
         self.position = Position("dense" if self.phases == 2 else "pruning", 0, fingerprint)
         self.checkpointing = checkpointing
+        self.on_progress = on_progress
+        self.asked, self.judged, self.holds_out = order.spec, splits.judged, order.evaluation is None
+        self.histogram: dict[str, object] | None = None
         self.checkpoint: Checkpoint | None = None
         if order.resume_from is not None:
             self.checkpoint = Checkpoint.read(order.resume_from, fingerprint)
             self.position = self.checkpoint.position
+        if spec.pruning.start_from_mask and self.position.phase == "dense":
+            Pruner(self.load(), self.spec, self.schedule)  # refuses now what it would after hours of dense training
         self.material = Material(
             self.task,
             self.tokenizer,
@@ -234,7 +174,7 @@ class Run:
             self.evaluation,
             self.spec,
             self.bf16,
-            on_progress or (lambda progress: None),
+            self._note,
             self.phases * self.steps,
             ranks,
         )
@@ -256,7 +196,8 @@ class Run:
         network = self.load()
         self._carry_out(FineTuning(network, self.material), None)
         if self.ranks.leads:
-            self.position.dense_evaluation = evaluate(network, self.tokenizer, self.task, self.evaluation)
+            self.position.dense_evaluation, quality = judge(network, self.tokenizer, self.task, self.evaluation)
+            self.position.dense_rows = quality.by_row()
         self.position.phase, self.position.step = "pruning", 0
         return network
 
@@ -280,8 +221,18 @@ class Run:
         if self.position.step == 0:
             pruner.begin()
         self._carry_out(phase, distilled)
+        if self.ranks.leads:
+            self.histogram = ranks_by_weight(pruner.weights)
         pruner.weights.settle()
         return pruner, network
+
+    def _note(self, progress: Progress) -> None:
+        """Keep the points of the curves for the report, and pass on."""
+        for name, value in progress.metrics.items():
+            if math.isfinite(value):
+                self.position.curves.setdefault(name, []).append((progress.phase_step, value))
+        if self.on_progress is not None:
+            self.on_progress(progress)
 
     def _distilled(self, dense: PreTrainedModel | None) -> DistilledLoss | None:
         """The loss with a teacher, whose answers are computed here or come from the checkpoint."""
@@ -343,10 +294,3 @@ class Run:
         setting = (self.task.labels, self.bf16, self.device.type, version("torch"), version("transformers"))
         digest.update(repr(setting).encode())
         return digest.hexdigest()
-
-
-def _sizes(output_dir: Path) -> dict[str, int]:
-    """Bytes of the deliverables."""
-    dense = sum(path.stat().st_size for path in (output_dir / "model").iterdir())
-    files = {"masks": "masks.safetensors", "packed": "model.packed"}
-    return {"dense": dense} | {kind: (output_dir / name).stat().st_size for kind, name in files.items()}

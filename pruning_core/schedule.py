@@ -1,7 +1,7 @@
 """How dense the masks are at each optimizer step, derived from the run's own number of steps."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, Self, get_args
 
 Shape = Literal["cubic", "linear", "one_shot"]
 
@@ -15,10 +15,10 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Density 1 during warm-up, a descent inside the pruning window, the final density during cool-down.
+    """The density at the start during warm-up, a descent inside the pruning window, the final density during cool-down.
 
     Zhu & Gupta 2017 (arXiv 1710.01878), as used in the movement-pruning paper, section 4:
-    `v(t) = v_f + (1 - v_f) (1 - (t - t_i) / (T - t_i - t_f))^3`.
+    `v(t) = v_f + (v_i - v_f) (1 - (t - t_i) / (T - t_i - t_f))^3`.
 
     Attributes:
         shape: `cubic`, `linear`, or `one_shot` (the whole cut at the end of warm-up).
@@ -26,6 +26,7 @@ class Schedule:
         warmup_steps: t_i, steps before the first weight goes.
         cooldown_steps: t_f, steps after the final density is reached.
         final_density: v_f, kept share of the prunable weights, 0 < v_f < 1.
+        start_density: v_i, what is kept before the first weight goes; below 1 where the model's zeros stay.
     """
 
     shape: Shape
@@ -33,6 +34,7 @@ class Schedule:
     warmup_steps: int
     cooldown_steps: int
     final_density: float
+    start_density: float = 1.0
 
     @classmethod
     def from_shares(
@@ -67,9 +69,18 @@ class Schedule:
         if step >= self.total_steps:
             return self.final_density
         if step < self.warmup_steps:
-            return 1.0
+            return self.start_density
         if self.shape == "one_shot" or step >= end:
             return self.final_density
         remaining = 1.0 - (step - self.warmup_steps) / (end - self.warmup_steps)
         power = 3 if self.shape == "cubic" else 1
-        return self.final_density + (1.0 - self.final_density) * remaining**power
+        return self.final_density + (self.start_density - self.final_density) * remaining**power
+
+    @property
+    def prunes(self) -> bool:
+        """Whether any weight goes: where a model's zeros stay, they may be all that the target asks for."""
+        return self.start_density > self.final_density
+
+    def from_density(self, density: float) -> Self:
+        """The same schedule for a model of which only a share is left, which it begins with."""
+        return replace(self, start_density=density, final_density=min(density, self.final_density))

@@ -182,7 +182,9 @@ def _with_the_best_raised(values: Tensor, slices: Sequence[slice]) -> Tensor:
     return values
 
 
-def select_local(values: Tensor, slices: Sequence[slice], density: float, out: Tensor) -> None:
+def select_local(
+    values: Tensor, slices: Sequence[slice], density: float, out: Tensor, sizes: Sequence[int] | None = None
+) -> None:
     """Top share within each matrix.
 
     Args:
@@ -190,7 +192,8 @@ def select_local(values: Tensor, slices: Sequence[slice], density: float, out: T
         slices: where each matrix lies in `values`.
         density: kept share.
         out: [n] bool, overwritten.
+        sizes: weights of each matrix of which that is the share; default: all.
     """
-    counts = kept_counts_local([where.stop - where.start for where in slices], density)
+    counts = kept_counts_local(sizes or [where.stop - where.start for where in slices], density)
     for where, keep in zip(slices, counts, strict=True):
         select_top(values[where], keep, out[where])

@@ -53,6 +53,11 @@ class Pruning(Part):
     freeze_weights: bool = Field(
         default=False, description="Leave the prunable weights as pretrained and learn only which of them to keep."
     )
+    start_from_mask: bool = Field(
+        default=False,
+        description="For a model that was pruned before: what is zero in its prunable matrices stays zero and counts "
+        "towards the target.",
+    )
     modules: str | None = Field(
         default=None,
         max_length=500,

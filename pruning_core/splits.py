@@ -27,11 +27,13 @@ class Splits:
         train: items to learn from.
         evaluation: items to judge on.
         rows: rows of each.
+        judged: the rows of the evaluation split as they were given.
     """
 
     train: EncodedSplit
     evaluation: EncodedSplit
     rows: tuple[int, int]
+    judged: pa.Table
 
 
 def tables_of(train: pa.Table, evaluation: pa.Table | None, columns: Columns) -> dict[str, pa.Table]:
@@ -83,7 +85,7 @@ def encode_splits(
     for split, table, rows in parts:
         with _as_the_user_sees_it(split, rows):
             encoded.append(task.encode(table, tokenizer, max_length))
-    return Splits(encoded[0], encoded[1], (len(parts[0][1]), len(parts[1][1])))
+    return Splits(encoded[0], encoded[1], (len(parts[0][1]), len(parts[1][1])), parts[1][1])
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Units:
 
     Attributes:
         granularity: what a unit is.
-        sizes: [units] weights of each.
+        sizes: [units] weights of each that may be kept.
         families: the units of each matrix (or of each layer's heads, or neurons), which compete in local scope.
         pools: the units that compete in global scope: all, but where there are two kinds, each kind.
         protected: whether one unit of each family stays whatever its rank.
@@ -69,8 +69,7 @@ class Units:
         order = torch.arange(self._count, device=device)
         self.pools = [pool for pool in (order[:attention], order[attention:]) if len(pool)]
         self.protected = kind != "layer"
-        ones = torch.ones(len(weights), device=device)
-        self.sizes = self.sum(ones).round()
+        self.sizes = self.sum(self._open(torch.ones(len(weights), device=device))).round()
 
     def __len__(self) -> int:
         """Number of units."""
@@ -88,11 +87,22 @@ class Units:
             total[m.first : m.first + cells.numel()] += cells.reshape(-1)
         return total
 
+    def mean(self, values: Tensor) -> Tensor:
+        """Mean over what may be kept of each unit: [n] → [units]; units of which nothing is left come after all."""
+        means = self.sum(self._open(values)) / self.sizes.clamp(min=1.0)
+        return means if self._weights.closed is None else means.masked_fill(self.sizes == 0, -torch.inf)
+
+    def _open(self, values: Tensor) -> Tensor:
+        closed = self._weights.closed
+        return values if closed is None else values.masked_fill(closed, 0.0)
+
     def spread(self, chosen: Tensor, out: Tensor) -> None:
-        """Give each weight its unit's value: [units] → [n], written to `out`."""
+        """Give each weight its unit's choice, zeros that stay excepted: [units] → [n] bool, written to `out`."""
         for m, where in zip(self._maps, self._weights.slices, strict=True):
             cells = chosen[m.first : m.first + m.row_groups * m.column_groups].view(m.row_groups, m.column_groups)
             out[where] = cells[m.rows][:, m.columns].reshape(-1)
+        if self._weights.closed is not None:
+            out.masked_fill_(self._weights.closed, False)
 
 
 def _gathered(cells: Tensor, groups: Tensor, count: int) -> Tensor:

@@ -24,6 +24,9 @@ from secateur.resources import (
 )
 from secateur.transport import Again, Params
 
+#: What people look at.
+_REPORT = "report.html"
+
 
 class JobCalls(Calls):
     """Submits jobs, asks things of them, follows them, and fetches what they leave behind."""
@@ -267,6 +270,28 @@ class JobCalls(Calls):
             else:
                 downloads.fetch(self._service, job_id, entry, path, on_bytes)
         return [path for path, _ in wanted]
+
+    def report(self, job_id: str) -> dict[str, object]:
+        """A job's `report.json`: what was done, what came of it, and how sure that is.
+
+        Raises:
+            NotFound: The job has none; only one that succeeded has.
+        """
+        return dict(object_of(self._get(_job_path(job_id, "artifacts", "report.json")), "version"))
+
+    def download_report(self, job_id: str, path: str | Path) -> Path:
+        """Bring a job's `report.html` to a file, verified by its sha256; return where it is.
+
+        Raises:
+            NotFound: The job has none: it has not succeeded, or its report could not be drawn.
+            BrokenDownload: It arrived altered; it was not kept.
+            LocalFileError: The file cannot be written.
+        """
+        found = [entry for entry in self.artifacts(job_id) if entry["name"] == _REPORT]
+        if not found:
+            self._get(_job_path(job_id, "artifacts", _REPORT))  # the service says why not
+        downloads.fetch(self._service, job_id, found[0], Path(path), downloads.ignore)
+        return Path(path)
 
     def _ask(self, job_id: str, what: str, again: Again = Again.IF_NOT_SENT) -> Job:
         response = self._service.send("POST", _job_path(job_id, what), again=again)

@@ -36,7 +36,7 @@ class Densities(TypedDict):
     model: float
 
 
-class Timing(TypedDict):
+class ExportTiming(TypedDict):
     """What one model takes for one batch on a CPU, and how many times as fast as the dense one that is."""
 
     runtime: str
@@ -46,12 +46,12 @@ class Timing(TypedDict):
     speedup: float
 
 
-class Latency(TypedDict):
+class ExportLatency(TypedDict):
     """How long models take, timed side by side in the job."""
 
     threads: int
     sequence: int
-    timings: list[Timing]
+    timings: list[ExportTiming]
 
 
 class Export(TypedDict, total=False):
@@ -74,7 +74,7 @@ class Result(TypedDict, total=False):
     dense_eval: dict[str, float] | None
     packed_eval: dict[str, float]
     exports: dict[str, Export]
-    latency: Latency | None
+    export_latency: ExportLatency | None
     density: Densities
     bytes: dict[str, int | None]
     notes: list[str]

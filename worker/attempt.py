@@ -69,6 +69,8 @@ _FINAL_ERRORS: dict[type[Exception], str] = {
     ExportMismatch: "export_mismatch",
 }
 _RETRY_S = 1.0
+#: What the service adds to a spec of its own; the rest can be submitted again.
+_FOUND_OUT = frozenset({"labels", "holdout", "total_steps"})
 
 T = TypeVar("T")
 
@@ -136,6 +138,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
             labels=inputs.labels,
             teacher=inputs.teacher,
             on_progress=on_progress,
+            job={name: value for name, value in claim.spec.items() if name not in _FOUND_OUT},
             lineage_extra=inputs.lineage,
             **more,
         )

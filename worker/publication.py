@@ -57,7 +57,7 @@ def publish(database: Database, fence: Fence, result: PruningResult, output: Pat
                 "density": asdict(result.density),
                 "notes": cast(JsonValue, result.report["notes"]),
                 "exports": cast(JsonValue, result.exports.made),
-                "latency": cast(JsonValue, result.exports.latency),
+                "export_latency": cast(JsonValue, result.exports.latency),
                 "bytes": dict(sizes),
             },
             artifacts=artifacts,

@@ -16,6 +16,7 @@ from api.jobs.reading import read_spec
 from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
+from api.jobs.zeros import check_zeros
 from api.problems import Invalid
 from api.sources.fetches import NOTHING, Fetched
 from api.sources.uris import Kind
@@ -83,6 +84,7 @@ def resolve(
     find_webhook(session, team_id, spec, findings)
     if model is not None:
         check_matrices(spec, model, findings)
+        check_zeros(spec, model, findings, blobs=blobs)
         length = fitting_length(spec, model, findings)
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None

@@ -63,6 +63,9 @@ class Method(ABC):
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.
     calibrates: ClassVar[bool] = False
 
+    #: Why a model's zeros cannot stay (`pruning.start_from_mask`); None where they can.
+    forgets_zeros: ClassVar[str | None] = None
+
     weights: MaskedWeights
     schedule: Schedule
     #: Optimizer steps finished when the masks of the moment were selected.

@@ -31,7 +31,7 @@ class PenaltyController:
         """
         self._proportional = proportional
         self._window = max(1, schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps)
-        self._range = 1.0 - schedule.final_density
+        self._range = schedule.start_density - schedule.final_density
         self._log = weights.buffers.setdefault("log_lambda", weights.gradient.new_full((), -math.inf))
         self._error = weights.buffers.setdefault("last_error", weights.gradient.new_zeros(()))
 
@@ -82,14 +82,14 @@ def select_above(
 
     from pruning_core.selection import kept_count, select_global
 
-    score, mask = weights.trained_score.detach(), weights.mask
+    score, mask = weights.rankable(weights.trained_score.detach()), weights.mask
     # Quarters of the gradient's memory, which is free now.
     spare = weights.gradient.view(torch.uint8)
     floor, most = (spare[i * len(weights) :][: len(weights)].view(torch.bool) for i in range(2))
-    select_global(score, weights.slices, kept_count(len(weights), density), out=floor)
+    select_global(score, weights.open_slices, kept_count(len(weights), density), out=floor)
     torch.gt(score, threshold, out=mask)
-    if ceiling and SLACK * density < 1.0:
-        select_global(score, weights.slices, kept_count(len(weights), SLACK * density), out=most)
+    if ceiling and SLACK * density < weights.start_density:
+        select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), out=most)
         mask.logical_and_(most)
     controller.update(mask.mean(dtype=torch.float32), density)
     mask.logical_or_(floor)

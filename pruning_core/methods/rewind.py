@@ -33,7 +33,7 @@ class RewindParameters(MethodParameters):
 
 @dataclass(frozen=True)
 class Rounds(Schedule):
-    """Density falls at the end of each part by the same factor: v_f^(r/R) after round r of R."""
+    """Density falls at the end of each part by the same factor: v_i (v_f / v_i)^(r/R) after round r of R."""
 
     rounds: int = 1
 
@@ -46,7 +46,8 @@ class Rounds(Schedule):
         done = sum(step >= end for end in self.ends())
         if done == self.rounds:
             return self.final_density
-        return float(self.final_density ** (done / self.rounds))
+        factor = float((self.final_density / self.start_density) ** (done / self.rounds))
+        return self.start_density * factor
 
 
 class Rewind(Magnitude):
@@ -79,7 +80,7 @@ class Rewind(Magnitude):
                 f"{_SHORTEST_ROUND} at least. Train longer, or lower pruning.params.rounds."
             )
         last = schedule.total_steps - round(schedule.total_steps * rounds / (rounds + 1))
-        return Rounds(schedule.shape, schedule.total_steps, part, last, schedule.final_density, rounds)
+        return Rounds(schedule.shape, schedule.total_steps, part, last, schedule.final_density, rounds=rounds)
 
     def numbers_per_weight(self) -> int:
         """Where it is rewound to."""

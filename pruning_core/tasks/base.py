@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -92,6 +93,23 @@ class EncodedSplit(Dataset[Example], ABC):
         return np.unique(np.linspace(0, len(self) - 1, min(most, len(self))).round().astype(np.int64))
 
 
+@dataclass(frozen=True)
+class RowScores:
+    """What each row adds to the primary metric: enough to say how sure it is, and whom to compare it with.
+
+    Attributes:
+        terms: [rows, k] float64, rows in the order of the split's; `Task.metric_of` makes the metric of their sums.
+        scores: [rows] float64, how well each row went; larger is better, and `best` is without fault.
+    """
+
+    terms: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.scores)
+
+
 class Quality(ABC):
     """Judges answers, batch by batch."""
 
@@ -109,6 +127,18 @@ class Quality(ABC):
     def compute(self) -> dict[str, float]:
         """Metric name → value over everything added."""
 
+    @abstractmethod
+    def by_row(self) -> RowScores:
+        """The same, row by row; every row of the split must have been added."""
+
+    @abstractmethod
+    def said(self, row: int) -> str:
+        """What the model answered to a row, in words."""
+
+    def confusion(self) -> NDArray[np.int64] | None:
+        """[truth, answer] how many rows, for tasks whose rows have a class."""
+        return None
+
 
 class Task(ABC):
     """A task on a dataset's columns.
@@ -124,6 +154,12 @@ class Task(ABC):
     primary_metric: ClassVar[str]
     #: The model's outputs that a teacher's are compared with.
     logits: ClassVar[tuple[str, ...]] = ("logits",)
+    #: What one point of the primary metric is: figures in percent have 1, shares 0.01.
+    point: ClassVar[float] = 0.01
+    #: Whether the primary metric is the share of rows that were answered right.
+    counts_rows: ClassVar[bool] = False
+    #: The score of a row without fault.
+    best: ClassVar[float] = 1.0
     #: Whether the task has labels.
     labelled: ClassVar[bool] = False
     #: Whether the logits have a value per token, [b, tokens, …], instead of one per item.
@@ -177,6 +213,10 @@ class Task(ABC):
         Raises:
             DataError: too few rows.
         """
+
+    def metric_of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The primary metric from sums of rows' terms: [..., k] → [...]; most are a quotient of two."""
+        return sums[..., 0] / np.maximum(sums[..., 1], np.finfo(np.float64).tiny)
 
     def majority_share(self, split: EncodedSplit) -> float | None:
         """Share of the most frequent class among the items; None for a task without classes of items."""

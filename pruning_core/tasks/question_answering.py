@@ -13,7 +13,7 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, QuestionAnswering
-from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Quality, Task, divergence
+from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Quality, RowScores, Task, divergence
 from pruning_core.tasks.holdout import Halves, grouped_holdout
 from pruning_core.tasks.kinds import expect_texts
 from pruning_core.tasks.squad_scores import exact_match, f1
@@ -32,6 +32,8 @@ class AnswerQuestions(Task):
 
     model_class = AutoModelForQuestionAnswering
     primary_metric = "f1"
+    point = 1.0
+    best = 100.0
     logits = ("start_logits", "end_logits")
     per_token = True
 
@@ -111,10 +113,19 @@ class _Answered(Quality):
             if score > best[0]:
                 self._best[row] = (score, int(own[first, 0]), int(own[last, 1]))
 
+    def by_row(self) -> RowScores:
+        overlap = [100 * f1(self.said(row), self._split.golds(row)) for row in sorted(self._best)]
+        scores = np.array(overlap, dtype=np.float64)
+        return RowScores(np.stack([scores, np.ones(len(scores))], axis=1), scores)
+
+    def said(self, row: int) -> str:
+        _, start, end = self._best[row]
+        return self._split.text(row, start, end)
+
     def compute(self) -> dict[str, float]:
         exact, overlap = [], []
-        for row, (_, start, end) in self._best.items():
-            predicted, golds = self._split.text(row, start, end), self._split.golds(row)
+        for row in self._best:
+            predicted, golds = self.said(row), self._split.golds(row)
             exact.append(exact_match(predicted, golds))
             overlap.append(f1(predicted, golds))
         return {"exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(overlap))}

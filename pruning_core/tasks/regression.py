@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, Regression
-from pruning_core.tasks.base import Batch, ColumnError, EncodedSplit, Quality, Task
+from pruning_core.tasks.base import Batch, ColumnError, EncodedSplit, Quality, RowScores, Task
 from pruning_core.tasks.holdout import Halves, random_holdout
 from pruning_core.tasks.kinds import expect_numbers, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
@@ -50,6 +50,7 @@ class RateTexts(Task):
 
     model_class = AutoModelForSequenceClassification
     primary_metric = "pearson"
+    best = 0.0
 
     @classmethod
     def check_columns(cls, table: pa.Table, columns: Columns) -> None:
@@ -82,6 +83,13 @@ class RateTexts(Task):
         numbers_in(table, cast(Regression, self.columns).label)  # named by the row that the user knows
         return random_holdout(table.num_rows, share, seed)
 
+    def metric_of(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pearson's correlation from the sums of 1, x, y, x², y² and xy."""
+        n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+        spread = np.sqrt(np.maximum(n * xx - x * x, 0.0) * np.maximum(n * yy - y * y, 0.0))
+        found: NDArray[np.float64] = np.divide(n * xy - x * y, spread, out=np.zeros_like(spread), where=spread > 1e-12)
+        return found
+
     def useless(self, quality: float, split: EncodedSplit) -> str | None:
         """A correlation of 0, as a constant has, or below."""
         if quality > 0:
@@ -104,10 +112,23 @@ class _Rated(Quality):
     def __init__(self) -> None:
         self._predicted: list[Tensor] = []
         self._true: list[Tensor] = []
+        self._items: list[NDArray[np.int64]] = []
 
     def update(self, items: NDArray[np.int64], output: ModelOutput, batch: Batch) -> None:
         self._predicted.append(output["logits"].double().flatten().cpu())
         self._true.append(batch["labels"].double().flatten().cpu())
+        self._items.append(items)
+
+    def by_row(self) -> RowScores:
+        order = np.argsort(np.concatenate(self._items))
+        x, y = (torch.cat(side).numpy()[order] for side in (self._predicted, self._true))
+        errors = -np.square(x - y)
+        x, y = _standardised(x), _standardised(y)
+        return RowScores(np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1), errors)
+
+    def said(self, row: int) -> str:
+        place = int(np.flatnonzero(np.concatenate(self._items) == row)[0])
+        return f"{float(torch.cat(self._predicted)[place]):.4g}"
 
     def compute(self) -> dict[str, float]:
         predicted, true = torch.cat(self._predicted), torch.cat(self._true)
@@ -116,6 +137,13 @@ class _Rated(Quality):
             "spearman": _correlation(spearman_corrcoef, predicted, true),
             "mse": float(F.mse_loss(predicted, true)),
         }
+
+
+def _standardised(side: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Around zero and of a size of one, which changes no correlation, so that sums of squares lose nothing."""
+    centred = side - side.mean()
+    largest = np.abs(centred).max(initial=0.0)
+    return centred / largest if 0 < largest < np.inf else np.zeros_like(centred)
 
 
 def _correlation(coefficient: object, predicted: Tensor, true: Tensor) -> float:

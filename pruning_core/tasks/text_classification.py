@@ -12,7 +12,17 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, TextClassification
-from pruning_core.tasks.base import Batch, ColumnError, DataError, EncodedSplit, Label, Quality, Task, classes
+from pruning_core.tasks.base import (
+    Batch,
+    ColumnError,
+    DataError,
+    EncodedSplit,
+    Label,
+    Quality,
+    RowScores,
+    Task,
+    classes,
+)
 from pruning_core.tasks.holdout import Halves, stratified_holdout
 from pruning_core.tasks.kinds import expect_alike, expect_classes, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
@@ -64,6 +74,7 @@ class ClassifyTexts(Task):
 
     model_class = AutoModelForSequenceClassification
     primary_metric = "accuracy"
+    counts_rows = True
     labelled = True
 
     @classmethod
@@ -95,7 +106,7 @@ class ClassifyTexts(Task):
 
     def quality(self, split: EncodedSplit, device: torch.device) -> Quality:
         """Accuracy and macro-averaged F1."""
-        return _Classified(len(self.labels), device)
+        return Classified(cast(LabelledTexts, split).labels, [str(label) for label in self.labels], device)
 
     def hold_out(self, table: pa.Table, share: float, seed: int) -> Halves:
         """Each class in proportion."""
@@ -114,17 +125,48 @@ class ClassifyTexts(Task):
         return f"The pruned model is no better than always guessing the most frequent class ({share:.1%})."
 
 
-class _Classified(Quality):
-    """Accuracy and macro-averaged F1, from counts: in torchmetrics' own float32, 527 of 1,000 is not 0.527."""
+class Classified(Quality):
+    """Accuracy and macro-averaged F1, from counts: in torchmetrics' own float32, 527 of 1,000 is not 0.527.
 
-    def __init__(self, num_labels: int, device: torch.device) -> None:
-        self._counts = MulticlassStatScores(num_labels, average=None).to(device)
+    Attributes:
+        answers: [rows] the class that was answered; -1 for rows that were not added.
+    """
+
+    def __init__(self, truth: NDArray[np.int64], names: list[str], device: torch.device) -> None:
+        """Begin with nothing.
+
+        Args:
+            truth: [rows] class index of each row.
+            names: of the classes.
+            device: where the answers are.
+        """
+        self._truth, self._names = truth, names
+        self._counts = MulticlassStatScores(len(names), average=None).to(device)
+        self.answers = np.full(len(truth), -1)
 
     def update(self, items: NDArray[np.int64], output: ModelOutput, batch: Batch) -> None:
+        """Count a batch."""
         self._counts.update(output["logits"].float(), batch["labels"])
+        self.answers[items] = output["logits"].argmax(dim=-1).cpu().numpy()
 
     def compute(self) -> dict[str, float]:
+        """Accuracy and F1."""
         right, wrongly, _, missed, there = self._counts.compute().cpu().numpy().T  # [classes] each
         occurring = right + wrongly + missed > 0  # a class that is neither there nor answered has no F1
         f1 = 2 * right[occurring] / (2 * right + wrongly + missed)[occurring]
         return {"accuracy": int(right.sum()) / int(there.sum()), "f1_macro": float(f1.mean())}
+
+    def by_row(self) -> RowScores:
+        """One or nothing for each row."""
+        right = (self.answers == self._truth).astype(np.float64)
+        return RowScores(np.stack([right, np.ones(len(right))], axis=1), right)
+
+    def said(self, row: int) -> str:
+        """The class."""
+        return self._names[int(self.answers[row])]
+
+    def confusion(self) -> NDArray[np.int64]:
+        """[truth, answer] how many rows."""
+        table = np.zeros((len(self._names), len(self._names)), dtype=np.int64)
+        np.add.at(table, (self._truth, self.answers), 1)
+        return table

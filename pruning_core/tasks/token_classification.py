@@ -13,7 +13,18 @@ from transformers import AutoModelForTokenClassification, DataCollatorForTokenCl
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, TokenClassification
-from pruning_core.tasks.base import Batch, DataError, EncodedSplit, Example, Label, Quality, Task, classes, divergence
+from pruning_core.tasks.base import (
+    Batch,
+    DataError,
+    EncodedSplit,
+    Example,
+    Label,
+    Quality,
+    RowScores,
+    Task,
+    classes,
+    divergence,
+)
 from pruning_core.tasks.entities import Entity, entities_in, follow_a_scheme, scores
 from pruning_core.tasks.holdout import Halves, random_holdout
 from pruning_core.tasks.kinds import expect_alike, expect_tags, expect_words
@@ -110,6 +121,8 @@ class _Tagged(Quality):
         self._gold: set[Entity] = set()
         self._predicted: set[Entity] = set()
         self._right = self._words = 0
+        #: Row → the tags that were given, and twice the entities found of how many there and found.
+        self._said: dict[int, tuple[list[str], float, float]] = {}
 
     def update(self, items: NDArray[np.int64], output: ModelOutput, batch: Batch) -> None:
         answers = output["logits"].argmax(dim=-1).cpu().numpy()  # [b, tokens]
@@ -119,10 +132,19 @@ class _Tagged(Quality):
             tokens = np.flatnonzero(words >= 0)
             given[words[tokens]] = answer[tokens]
             gold, predicted = self._names[tags].tolist(), self._names[given].tolist()
-            self._gold |= entities_in(item, gold, schemed=self._schemed)
-            self._predicted |= entities_in(item, predicted, schemed=self._schemed)
+            there, found = (entities_in(item, named, schemed=self._schemed) for named in (gold, predicted))
+            self._gold |= there
+            self._predicted |= found
+            self._said[item] = (predicted, 2.0 * len(there & found), float(len(there) + len(found)))
             self._right += sum(one == other for one, other in zip(gold, predicted, strict=True))
             self._words += len(tags)
+
+    def by_row(self) -> RowScores:
+        terms = np.array([self._said[row][1:] for row in sorted(self._said)], dtype=np.float64)
+        return RowScores(terms, np.where(terms[:, 1] > 0, terms[:, 0] / np.maximum(terms[:, 1], 1.0), 1.0))
+
+    def said(self, row: int) -> str:
+        return " ".join(self._said[row][0])
 
     def compute(self) -> dict[str, float]:
         return {**scores(self._gold, self._predicted), "accuracy": self._right / max(1, self._words)}

@@ -13,6 +13,7 @@ from secateur import __version__
 from secateur.address import KEY_VARIABLE, URL_VARIABLE
 from secateur.cli import (
     datasets,
+    job_report,
     jobs,
     keys,
     methods,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (service, jobs, requests, record, overview, methods, packed):
+for group in (service, jobs, job_report, requests, record, overview, methods, packed):
     group.register(app)
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(datasets.app, name="datasets")

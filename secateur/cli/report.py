@@ -110,7 +110,7 @@ def _exports(result: Result) -> list[tuple[str, str]]:
             parts.append(f"{made['heads']} of {made['heads_dense']} heads")
             parts.append(f"{made['neurons']} of {made['neurons_dense']} neurons")
         rows.append((name, ", ".join(parts)))
-    if latency := result.get("latency"):
+    if latency := result.get("export_latency"):
         for each in latency["timings"]:
             times = "" if each["model"] == "dense" else f", {each['speedup']:.2f} × as fast as dense"
             name = f"{each['runtime']}, {each['model']}"

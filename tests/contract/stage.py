@@ -88,7 +88,8 @@ def _fill(client: httpx.Client, database: Database) -> dict[str, str]:
         spec = {**inputs, "method": "movement", "target_sparsity": 0.9, "training": {"seed": seed}}
         jobs.append(client.post("/v1/jobs", json=spec).json()["id"])
     for _ in jobs[:4]:
-        finish(database, {"model/config.json": b"{}", "report.json": json.dumps({}).encode()}, masks)
+        report = {"report.json": json.dumps({"version": 2}).encode(), "report.html": b"<!DOCTYPE html>"}
+        finish(database, {"model/config.json": b"{}"} | report, masks)
     grid = {"method": ["movement", "magnitude"], "target_sparsity": [0.5, 0.9]}
     sweep = client.post("/v1/sweeps", json={"base": inputs, "grid": grid}).json()
     found = {"job_1001": jobs[0], "job_1002": jobs[-1], "ds_1001": dataset["id"], "mdl_1001": model["id"]}

@@ -23,6 +23,7 @@ NOT_CALLED = {
     "/hf/": "what the hub's own clients ask",
     "GET /healthz": "for what starts and watches the process; `health` asks whether it can serve",
     "GET /metrics": "for Prometheus",
+    "GET /v1/schemas/report": "for whoever reads reports by their schema, which is also in the documentation",
     "GET /v1/jobs/{job_id}/archive": "for curl; `download` brings each file, and verifies it",
     "DELETE /v1/uploads/{upload_id}": "an upload is used up by the dataset or model that is made of it, or expires",
 }
@@ -81,6 +82,8 @@ def calls(client: Client, stage: Stage, folder: Path) -> Mapping[str, Callable[[
         "mask_picture": lambda: client.mask_picture(stage.job, layer, side=4),
         "artifacts": lambda: client.artifacts(stage.job),
         "download": lambda: client.download(stage.job, folder / "pruned"),
+        "report": lambda: client.report(stage.job),
+        "download_report": lambda: client.download_report(stage.job, folder / "report.html"),
         "compare": lambda: client.compare([stage.job, waiting]),
         "compare_csv": lambda: client.compare_csv([stage.job, waiting]),
         "pin": lambda: client.pin(waiting),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -94,6 +95,15 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert job["result"]["dense_eval"] == report["dense_eval"]
     assert job["result"]["packed_eval"] == report["packed_eval"] == report["eval"]
     assert job["result"]["density"] == report["density"]
+    Draft202012Validator(client.get("/v1/schemas/report").raise_for_status().json()).validate(report)
+    assert report["comparison"]["rows"] == 60
+    page = client.get(f"/v1/jobs/{job['id']}/artifacts/report.html")
+    assert report["verdict"]["sentence"].split(":")[0] in page.text
+    assert page.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+    further = {**spec, "model": upload_model(client, tmp_path / "out" / "model"), "pruning": {"start_from_mask": True}}
+    validated = client.post("/v1/jobs:validate", json={**further, "target_sparsity": 0.9})
+    assert validated.status_code == 200, validated.text
     series = client.get(job["urls"]["metrics"]).json()["series"]
     assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))
     assert [point[0] for point in series["dense/train/loss"]] == list(range(1, STEPS + 1))
@@ -120,7 +130,12 @@ def test_a_killed_trainer_s_job_ends_as_if_nothing_had_happened(
     assert (job["status"], job["attempt"]) == ("succeeded", 2), job
     stage.audit(disturbed)
 
-    undisturbed = finished(client, f"/v1/jobs/{client.post('/v1/jobs', json=spec).json()['id']}", stage)
+    # Done again from nothing but what its report says.
+    report = client.get(f"/v1/jobs/{disturbed}/artifacts/report.json").json()
+    again = client.post("/v1/jobs", json=report["job"])
+    assert again.status_code == 202, again.text
+    undisturbed = finished(client, f"/v1/jobs/{again.json()['id']}", stage)
+    assert undisturbed["spec"] == job["spec"]
     assert undisturbed["attempt"] == 1
     assert undisturbed["result"]["eval"] == job["result"]["eval"]
     for name in ("masks.safetensors", "model/model.safetensors"):
@@ -153,18 +168,23 @@ def checksum(client: httpx.Client, job: Mapping[str, Any], name: str) -> str:
 
 def upload(client: httpx.Client, folder: Path) -> dict[str, str]:
     """Upload the tiny model and the reviews; answer the spec's first two lines."""
-    files = sorted(save_tiny_model(folder / "tiny").iterdir())
-    model = client.post(
-        "/v1/models", data={"name": "tiny"}, files=[("files", (file.name, file.read_bytes())) for file in files]
-    )
-    assert model.status_code == 201, model.text
+    model = upload_model(client, save_tiny_model(folder / "tiny"))
     dataset = client.post(
         "/v1/datasets",
         data={"name": "reviews"},
         files={"train": ("train.csv", as_csv(TRAIN)), "validation": ("validation.csv", as_csv(VALIDATION))},
     )
     assert dataset.status_code == 201, dataset.text
-    return {"model": model.json()["uri"], "dataset": dataset.json()["uri"]}
+    return {"model": model, "dataset": dataset.json()["uri"]}
+
+
+def upload_model(client: httpx.Client, folder: Path) -> str:
+    """Upload a model's directory; answer its uri."""
+    files = [("files", (file.name, file.read_bytes())) for file in sorted(folder.iterdir())]
+    model = client.post("/v1/models", data={"name": "tiny"}, files=files)
+    assert model.status_code == 201, model.text
+    uri: str = model.json()["uri"]
+    return uri
 
 
 def as_csv(table: pa.Table) -> bytes:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -86,6 +86,18 @@ def test_a_download_is_whole_and_can_be_repeated(service: Up, job: Job, tmp_path
         artifact["sha256"] for artifact in artifacts
     }
     assert (target / "model" / "model.safetensors").stat().st_ino == untouched
+
+
+def test_a_report_is_downloaded_to_be_looked_at(service: Up, job: Job, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    shown = secateur(service.data_dir, "report", job["id"], "--output", str(file), "--no-open")
+    assert (shown.code, shown.out.strip()) == (0, str(file)), shown.err
+    assert file.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    told = cast(dict[str, Any], secateur(service.data_dir, "report", job["id"], "--json").json)
+    assert told["verdict"]["sentence"]
+    nobody = secateur(service.data_dir, "report", "job_" + "0" * 32, "--no-open")
+    assert nobody.code == 1
+    assert "no job" in nobody.err
 
 
 def test_jobs_are_listed_by_filter(service: Up, job: Job) -> None:

@@ -54,10 +54,14 @@ def finish(database: Database, files: Mapping[str, bytes], masks: Mapping[str, N
     blobs = DatabaseBlobStore(database)
     written = {**files, "masks.safetensors": masks_file(masks)}
     artifacts = [
-        NewArtifact(name, name.split(".")[0].split("/")[0], "application/octet-stream", blobs.write(io.BytesIO(raw)))
+        NewArtifact(name, name.split(".")[0].split("/")[0], _media_type(name), blobs.write(io.BytesIO(raw)))
         for name, raw in written.items()
     ]
     layers = [NewLayer(name, mask.shape, int(mask.sum()), mask.size) for name, mask in masks.items()]
     with database.write() as session:
         finish_succeeded(session, claim.fence, {"eval": {"accuracy": 0.75}}, artifacts, layers)
     return f"/v1/jobs/{claim.fence.job_id}"
+
+
+def _media_type(name: str) -> str:
+    return "text/html" if name.endswith(".html") else "application/octet-stream"

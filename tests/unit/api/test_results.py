@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from jsonschema import Draft202012Validator
 
 from store import Database
 from tests.unit.api.calling import Api, pointers
@@ -42,7 +43,7 @@ def job(api: Api) -> str:
     # before whatever other tests have left in the queue
     spec = {**uris, "method": "movement", "target_sparsity": 0.9, "priority": 1000}
     assert api.submit(spec).status_code == 202
-    return finish(api.database, {NAME: CONTENT, "report.json": b"{}"}, MASKS)
+    return finish(api.database, {NAME: CONTENT, "report.json": b"{}", "report.html": b"<p>fine</p>"}, MASKS)
 
 
 def test_a_finished_job_shows_its_figures(api: Api, job: str) -> None:
@@ -51,6 +52,25 @@ def test_a_finished_job_shows_its_figures(api: Api, job: str) -> None:
     assert view["result"] == {"eval": {"accuracy": 0.75}}
     assert view["progress"] == {"step": 10, "total_steps": 156, "phase": "pruning", "density": 0.5, "eta_s": None}
     assert api.call("POST", f"{job}/cancel").status_code == 409
+
+
+def test_a_report_is_looked_at_in_a_sandbox(api: Api, job: str) -> None:
+    page, data = (api.get(f"{job}/artifacts/report.{kind}") for kind in ("html", "json"))
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-disposition"].startswith("inline")
+    assert data.headers["content-disposition"].startswith("attachment")
+    policy = [part.strip() for part in page.headers["content-security-policy"].split(";")]
+    assert policy[:2] == ["sandbox", "default-src 'none'"]
+    assert "frame-ancestors 'none'" in policy
+    assert not [part for part in policy if part.startswith("script-src")]
+    assert data.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_schema_of_reports_is_told(api: Api) -> None:
+    schema = api.get("/v1/schemas/report").json()
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == "urn:secateur:report:2"
 
 
 def test_series_are_thinned_and_named(api: Api, job: str) -> None:
@@ -87,7 +107,7 @@ def test_masks_are_a_table_and_a_picture(api: Api, job: str) -> None:
 
 def test_files_are_listed_and_downloaded_with_their_digest(api: Api, job: str) -> None:
     listed = {file["name"]: file for file in api.get(f"{job}/artifacts").json()["data"]}
-    assert set(listed) == {NAME, "report.json", "masks.safetensors"}
+    assert set(listed) == {NAME, "report.json", "report.html", "masks.safetensors"}
     digest = hashlib.sha256(CONTENT)
     assert (listed[NAME]["size"], listed[NAME]["sha256"]) == (len(CONTENT), digest.hexdigest())
     answer = api.get(listed[NAME]["url"])

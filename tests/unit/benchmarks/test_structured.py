@@ -25,7 +25,7 @@ def report(slowest: float, accuracy: float) -> dict[str, Any]:
             "onnx": {"eval": {"accuracy": accuracy}},
             "int8": {"eval": {"accuracy": 0.1}},
         },
-        "latency": {"timings": timings},
+        "export_latency": {"timings": timings},
         "bytes": {"dense": 4, "structured": 3, "onnx": 2, "int8": 1, "packed": 1},
     }
 

@@ -44,4 +44,6 @@ def short_run(
     model_dir: Path, output: Path, spec: PruningSpec, *, on_progress: OnProgress | None = None
 ) -> PruningResult:
     """Prune on 96 reviews, judged on 40 others."""
-    return prune(model_dir, reviews(96), spec, output, evaluation=reviews(40, seed=1), on_progress=on_progress)
+    return prune(
+        model_dir, reviews(96), spec, output, evaluation=reviews(40, seed=1), on_progress=on_progress, illustrated=False
+    )

@@ -43,6 +43,12 @@ REFUSALS: list[tuple[str, Fields, str]] = [
     ("taylor", {"pruning": {"freeze_weights": True}},
      "pruning.freeze_weights needs a method that learns scores, and 'taylor' does not. "
      "Use 'movement', 'soft_movement' or 'l0'"),
+    ("wanda", {"pruning": {"start_from_mask": True}},
+     "pruning.start_from_mask does not go with method 'wanda': it keeps equally many weights in each row"),
+    ("layerdrop", {"pruning": {"start_from_mask": True}},
+     "pruning.start_from_mask does not go with method 'layerdrop': it chooses layers by their place alone"),
+    ("magnitude", {"target_sparsity": 0.5, "pruning": {"start_from_mask": True, "granularity": "2:4"}},
+     "pruning.start_from_mask does not go with pruning.granularity '2:4'"),
     ("movement", {"distillation": {}, "training": {"dense_baseline": False}},
      "training.dense_baseline false leaves out the dense model"),
     ("movement", {"training": {"epochs": 0}},
@@ -139,7 +145,9 @@ def test_every_pair_of_choices_that_is_accepted_runs_to_its_target(
     spec: PruningSpec, model_dir: Path, tmp_path: Path
 ) -> None:
     teacher = model_dir if spec.distillation else None
-    result = prune(model_dir, reviews(48), spec, tmp_path, evaluation=reviews(20, seed=1), teacher=teacher)
+    result = prune(
+        model_dir, reviews(48), spec, tmp_path, evaluation=reviews(20, seed=1), teacher=teacher, illustrated=False
+    )
     kept, total = sum(layer.kept for layer in result.layers), sum(layer.total for layer in result.layers)
     kind = kind_of(spec.granularity)
     head = 4 * 8 * 32

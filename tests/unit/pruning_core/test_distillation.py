@@ -137,7 +137,9 @@ def test_another_teacher_is_read_from_its_directory_and_left_as_it_was(
 ) -> None:
     before = (teacher_dir / "model.safetensors").read_bytes()
     spec = short_spec(distillation={"teacher": "mdl_teacher", "alpha": 1.0})
-    result = prune(model_dir, reviews(96), spec, tmp_path, evaluation=reviews(40, seed=1), teacher=teacher_dir)
+    result = prune(
+        model_dir, reviews(96), spec, tmp_path, evaluation=reviews(40, seed=1), teacher=teacher_dir, illustrated=False
+    )
     assert result.dense_evaluation is None
     assert (teacher_dir / "model.safetensors").read_bytes() == before
 
@@ -152,11 +154,21 @@ def test_with_alpha_one_the_student_learns_the_teacher_and_not_the_labels(
     training = {"max_steps": 150, "batch_size": 16, "learning_rate": 3e-3}
     good = tmp_path / "good"
     prune(model_dir, table, short_spec("magnitude", target_sparsity=0.05, training=training), good,
-          evaluation=reviews(50, seed=1))  # fmt: skip
+          evaluation=reviews(50, seed=1),
+        illustrated=False,
+    )  # fmt: skip
     spec = short_spec(
         "magnitude", target_sparsity=0.3, distillation={"teacher": "mdl", "alpha": 1.0}, training=training
     )
-    result = prune(model_dir, wrong, spec, tmp_path / "out", evaluation=reviews(100, seed=2), teacher=good / "model")
+    result = prune(
+        model_dir,
+        wrong,
+        spec,
+        tmp_path / "out",
+        evaluation=reviews(100, seed=2),
+        teacher=good / "model",
+        illustrated=False,
+    )
     assert result.evaluation["accuracy"] > 0.9
 
 
@@ -176,7 +188,7 @@ def test_a_teacher_that_cannot_teach_this_student_is_refused(
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path / "teacher")
     spec = short_spec(distillation={"teacher": "mdl", "hidden": hidden})
     with pytest.raises(ModelError, match=words):
-        prune(model_dir, reviews(96), spec, tmp_path / "out", teacher=tmp_path / "teacher")
+        prune(model_dir, reviews(96), spec, tmp_path / "out", teacher=tmp_path / "teacher", illustrated=False)
 
 
 def test_a_teacher_without_a_head_for_the_labels_or_without_a_directory_is_refused(
@@ -185,9 +197,9 @@ def test_a_teacher_without_a_head_for_the_labels_or_without_a_directory_is_refus
     AutoModel.from_pretrained(model_dir).save_pretrained(tmp_path / "headless")
     spec = short_spec(distillation={"teacher": "mdl"})
     with pytest.raises(ModelError, match="no head"):
-        prune(model_dir, reviews(96), spec, tmp_path / "out", teacher=tmp_path / "headless")
+        prune(model_dir, reviews(96), spec, tmp_path / "out", teacher=tmp_path / "headless", illustrated=False)
     with pytest.raises(ModelError, match="give its directory"):
-        prune(model_dir, reviews(96), spec, tmp_path / "out")
+        prune(model_dir, reviews(96), spec, tmp_path / "out", illustrated=False)
 
 
 def test_a_teacher_whose_labels_are_in_another_order_is_refused(
@@ -200,7 +212,9 @@ def test_a_teacher_whose_labels_are_in_another_order_is_refused(
     teacher.save_pretrained(tmp_path / "teacher")
     with pytest.raises(ModelError, match="labels in the order positive, negative"):
         prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / "out",
-              teacher=tmp_path / "teacher")  # fmt: skip
+              teacher=tmp_path / "teacher",
+        illustrated=False,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("names", [["hate", "love"], ["no", "yes"]])
@@ -211,7 +225,9 @@ def test_a_teacher_with_other_labels_is_refused_and_both_are_listed(
     renamed(teacher_dir, tmp_path / "teacher", names)
     with pytest.raises(ModelError, match=f"teacher has the labels {', '.join(names)}, and this run has negative, posi"):
         prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / "out",
-              teacher=tmp_path / "teacher")  # fmt: skip
+              teacher=tmp_path / "teacher",
+        illustrated=False,
+    )  # fmt: skip
 
 
 def test_a_teacher_s_labels_are_the_run_s_whatever_their_case_and_those_that_say_nothing_go_by_place(
@@ -220,7 +236,9 @@ def test_a_teacher_s_labels_are_the_run_s_whatever_their_case_and_those_that_say
     for number, names in enumerate((["NEGATIVE", " Positive"], ["LABEL_0", "LABEL_1"])):
         renamed(teacher_dir, tmp_path / f"teacher{number}", names)
         prune(model_dir, reviews(96), short_spec(distillation={"teacher": "mdl"}), tmp_path / f"out{number}",
-              evaluation=reviews(40, seed=1), teacher=tmp_path / f"teacher{number}")  # fmt: skip
+              evaluation=reviews(40, seed=1), teacher=tmp_path / f"teacher{number}",
+        illustrated=False,
+    )  # fmt: skip
 
 
 def renamed(model: Path, folder: Path, names: list[str]) -> None:

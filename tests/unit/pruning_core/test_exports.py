@@ -13,9 +13,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pruning_core import ModelError, load_structured, prune
 from pruning_core.evaluation import evaluate
-from pruning_core.latency import Timing, measure
 from pruning_core.onnx.exporting import example_inputs, export_onnx
 from pruning_core.onnx.running import OnnxModel
+from pruning_core.speeds import Speed, measure
 from pruning_core.structured.removal import remove_dead
 from pruning_core.tasks.registry import task_of
 from tests.families import built, family
@@ -30,7 +30,7 @@ ALL = {"structured": True, "onnx": True, "int8": True}
 def test_a_run_leaves_a_smaller_model_onnx_and_int8_judged_and_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pruning_core.latency._SECONDS", 0.0)  # as few rounds as there may be
+    monkeypatch.setattr("pruning_core.speeds._SECONDS", 0.0)  # as few rounds as there may be
     model_dir = save_tiny_model(tmp_path / "tiny")
     spec = short_spec(target_sparsity=0.5, pruning={"granularity": "structured"}, export=ALL)
     result = short_run(model_dir, tmp_path, spec)
@@ -57,7 +57,7 @@ def test_a_run_leaves_a_smaller_model_onnx_and_int8_judged_and_timed(
     sizes = {name: (tmp_path / f"{name}.onnx").stat().st_size for name in ("model", "model.int8")}
     assert (report["bytes"]["onnx"], report["bytes"]["int8"]) == (sizes["model"], sizes["model.int8"])
     assert report["bytes"]["structured"] < report["bytes"]["dense"]
-    timings = [Timing(**each) for each in report["latency"]["timings"]]
+    timings = [Speed(**each) for each in report["export_latency"]["timings"]]
     timed = {(each.runtime, each.model) for each in timings}
     assert timed == {("pytorch", "dense"), ("pytorch", "structured")} | {
         ("onnxruntime", model) for model in ("dense", "structured", "int8")
@@ -65,7 +65,7 @@ def test_a_run_leaves_a_smaller_model_onnx_and_int8_judged_and_timed(
     assert {each.batch for each in timings} == {1, 32}
     assert len(timings) == 2 * len(timed)
     assert all(each.speedup == 1 for each in timings if each.model == "dense")
-    assert (report["latency"]["threads"], report["latency"]["sequence"]) == (2, 64)
+    assert (report["export_latency"]["threads"], report["export_latency"]["sequence"]) == (2, 64)
 
 
 @pytest.mark.slow
@@ -119,7 +119,8 @@ def test_speedups_are_those_of_the_same_round_and_threads_are_put_back() -> None
     found = measure(candidates, lambda batch: example_inputs(tiny_model(), tiny_tokenizer(), batch, 8))
     assert torch.get_num_threads() == threads
     assert {count for _, count in seen} == {2}
-    assert [name for name, _ in seen[2:8]] == ["dense", "structured"] * 3  # in turn, after one call each
+    turns = ["dense", "structured", "structured", "dense", "dense", "structured"]
+    assert [name for name, _ in seen[2:8]] == turns  # and back, after one call each
     fast = next(each for each in found if each.model == "structured" and each.batch == 1)
     assert 1.5 < fast.speedup < 4.5
     assert fast.median_ms >= 1

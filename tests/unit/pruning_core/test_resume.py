@@ -47,6 +47,7 @@ def run(
         checkpointing=checkpointing,
         resume_from=resume_from,
         teacher=teacher,
+        illustrated=False,
     )
 
 
@@ -89,6 +90,8 @@ def assert_resumes(model_dir: Path, folder: Path, spec: PruningSpec, cut: int, *
     assert result.evaluation == expected.evaluation
     assert result.dense_evaluation == expected.dense_evaluation
     assert result.layers == expected.layers
+    for part in ("comparison", "verdict", "curves", "histogram", "errors"):
+        assert result.report[part] == expected.report[part], part
     for name in ("model/model.safetensors", "model/config.json", "masks.safetensors"):
         assert (folder / "resumed" / name).read_bytes() == (files / name).read_bytes(), name
 
@@ -195,7 +198,15 @@ def test_a_checkpoint_of_other_rows_is_refused(model_dir: Path, checkpoint: Path
     texts[30] = " ".join("film" if word == "plot" else "plot" for word in texts[30].split())
     changed = table.set_column(0, "text", [texts])
     with pytest.raises(CheckpointError, match="of another run"):
-        prune(model_dir, changed, short_spec(), tmp_path, evaluation=reviews(40, seed=1), resume_from=checkpoint)
+        prune(
+            model_dir,
+            changed,
+            short_spec(),
+            tmp_path,
+            evaluation=reviews(40, seed=1),
+            resume_from=checkpoint,
+            illustrated=False,
+        )
 
 
 def position_in(checkpoint: Path) -> dict[str, object]:

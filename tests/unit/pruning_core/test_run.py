@@ -34,7 +34,7 @@ def spec(**changes: object) -> PruningSpec:
 
 
 def run(model_dir: Path, output: Path, a_spec: PruningSpec) -> PruningResult:
-    return prune(model_dir, reviews(480), a_spec, output, evaluation=reviews(200, seed=1))
+    return prune(model_dir, reviews(480), a_spec, output, evaluation=reviews(200, seed=1), illustrated=False)
 
 
 @pytest.mark.parametrize(("method", "scope"), [("movement", "global"), ("movement", "local"), ("magnitude", "global")])
@@ -80,6 +80,7 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
         evaluation=reviews(200, seed=1),
         on_progress=seen.append,
         lineage_extra={"dataset": "words"},
+        illustrated=False,
     )
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["dense_eval"] == result.dense_evaluation
@@ -131,7 +132,13 @@ def test_the_curve_is_measured_with_the_mask_of_the_moment(model_dir: Path, tmp_
     training = spec().training.model_dump() | {"precision": "fp32"}
     evaluation = reviews(200, seed=1)
     result = prune(
-        model_dir, reviews(480), spec(training=training), tmp_path, evaluation=evaluation, on_progress=seen.append
+        model_dir,
+        reviews(480),
+        spec(training=training),
+        tmp_path,
+        evaluation=evaluation,
+        on_progress=seen.append,
+        illustrated=False,
     )
     last = [progress.metrics["eval/loss"] for progress in seen if "eval/loss" in progress.metrics][-1]
     assert last == pytest.approx(result.evaluation["loss"], rel=1e-5)
@@ -142,7 +149,7 @@ def test_pairs_are_learned_from_both_texts(model_dir: Path, tmp_path: Path) -> N
     empty = pa.array(["the film"] * 600)
     pairs = pa.table({"first": empty, "second": table["text"], "label": table["label"]})
     task = {"text": "first", "text_pair": "second", "label": "label"}
-    result = prune(model_dir, pairs, spec(task=task), tmp_path)
+    result = prune(model_dir, pairs, spec(task=task), tmp_path, illustrated=False)
     assert result.evaluation["accuracy"] > 0.9
     assert result.report["data"]["held_out"] is True  # type: ignore[index]  # the report is JSON data
 
@@ -162,12 +169,12 @@ def test_an_exception_from_the_callback_ends_the_run(model_dir: Path, tmp_path: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prune(model_dir, reviews(480), spec(), tmp_path, on_progress=stop)
+        prune(model_dir, reviews(480), spec(), tmp_path, on_progress=stop, illustrated=False)
 
 
 def test_a_run_too_short_to_prune_in_is_refused_before_training(model_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ScheduleError, match="pruning window"):
-        prune(model_dir, reviews(64), spec(training={"epochs": 1}), tmp_path)
+        prune(model_dir, reviews(64), spec(training={"epochs": 1}), tmp_path, illustrated=False)
 
 
 def test_texts_longer_than_the_model_s_positions_are_refused_before_training(model_dir: Path, tmp_path: Path) -> None:
@@ -176,25 +183,33 @@ def test_texts_longer_than_the_model_s_positions_are_refused_before_training(mod
 
     words = r"training\.max_length is 65, and the model has positions for 64 tokens\. Use 64 or less\."
     with pytest.raises(ModelError, match=words):
-        prune(model_dir, reviews(96), spec(training={"max_length": 65}), tmp_path, on_progress=stop)
+        prune(model_dir, reviews(96), spec(training={"max_length": 65}), tmp_path, on_progress=stop, illustrated=False)
 
 
 def test_a_length_left_out_is_lowered_to_the_model_s_positions(model_dir: Path, tmp_path: Path) -> None:
     training = {"max_steps": 20, "batch_size": 4, "dense_baseline": False}
     long = reviews(24).set_column(0, "text", pa.array(["the film was great " * 50] * 24))
-    result = prune(model_dir, long, spec(training=training), tmp_path, evaluation=reviews(8))
+    result = prune(model_dir, long, spec(training=training), tmp_path, evaluation=reviews(8), illustrated=False)
     assert result.report["spec"]["training"]["max_length"] == 64  # type: ignore[index]  # the report is JSON data
 
 
 def test_rows_that_do_not_fit_the_task_are_refused(model_dir: Path, tmp_path: Path) -> None:
     one_class = pa.table({"text": ["a"] * 50, "label": ["x"] * 50})
     with pytest.raises(DataError, match="one class"):
-        prune(model_dir, one_class, spec(), tmp_path)
+        prune(model_dir, one_class, spec(), tmp_path, illustrated=False)
     with pytest.raises(DataError, match=r"no column 'label'\. The columns are: text, category"):
-        prune(model_dir, pa.table({"text": ["a"], "category": ["x"]}), spec(), tmp_path)
+        prune(model_dir, pa.table({"text": ["a"], "category": ["x"]}), spec(), tmp_path, illustrated=False)
     stranger = pa.table({"text": ["a"], "label": ["unheard"]})
     with pytest.raises(DataError, match="unheard"):
-        prune(model_dir, reviews(480), spec(), tmp_path, evaluation=stranger, labels=["negative", "positive"])
+        prune(
+            model_dir,
+            reviews(480),
+            spec(),
+            tmp_path,
+            evaluation=stranger,
+            labels=["negative", "positive"],
+            illustrated=False,
+        )
 
 
 def test_accumulating_gradients_changes_neither_loss_nor_gradient(model_dir: Path, tmp_path: Path) -> None:
@@ -204,7 +219,15 @@ def test_accumulating_gradients_changes_neither_loss_nor_gradient(model_dir: Pat
         training = {"max_steps": 20, "batch_size": 16 // parts, "gradient_accumulation": parts, "precision": "fp32"}
         seen: list[Progress] = []
         a_spec = spec(training=training | {"dense_baseline": False, "max_length": 32})
-        prune(model_dir, reviews(16), a_spec, tmp_path / str(parts), evaluation=reviews(20), on_progress=seen.append)
+        prune(
+            model_dir,
+            reviews(16),
+            a_spec,
+            tmp_path / str(parts),
+            evaluation=reviews(20),
+            on_progress=seen.append,
+            illustrated=False,
+        )
         first[parts] = next(progress.metrics for progress in seen if "train/loss" in progress.metrics)
     assert first[4]["train/loss"] == pytest.approx(first[1]["train/loss"], abs=0.02)
     assert first[4]["train/gradient_norm"] == pytest.approx(first[1]["train/gradient_norm"], rel=0.2)

@@ -167,7 +167,15 @@ def test_every_point_of_the_curve_is_judged_with_the_mask_of_the_moment(
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     seen: list[Progress] = []
-    prune(model_dir, reviews(96), short_spec(), tmp_path, evaluation=reviews(8, seed=1), on_progress=seen.append)
+    prune(
+        model_dir,
+        reviews(96),
+        short_spec(),
+        tmp_path,
+        evaluation=reviews(8, seed=1),
+        on_progress=seen.append,
+        illustrated=False,
+    )
     assert len(judged) >= 6
     assert len({int((point != 0).sum()) for point in judged}) >= 4, "the mask changes from point to point"
     for ours, theirs in zip(judged, expected, strict=True):
@@ -262,7 +270,9 @@ def test_shared_layers_are_pruned_once_and_learn_from_every_use(tmp_path: Path) 
     model_dir = save_tiny_model(tmp_path / "albert", "albert")
     training = {"max_steps": 150, "batch_size": 16, "learning_rate": 3e-3}
     result = prune(model_dir, reviews(480), short_spec("movement", target_sparsity=0.8, training=training),
-                   tmp_path / "out", evaluation=reviews(100, seed=1))  # fmt: skip
+                   tmp_path / "out", evaluation=reviews(100, seed=1),
+        illustrated=False,
+    )  # fmt: skip
     assert len(result.layers) == 6
     assert sum(layer.kept for layer in result.layers) == round(0.2 * sum(layer.total for layer in result.layers))
     assert result.evaluation["accuracy"] > 0.8
@@ -273,7 +283,13 @@ def pretrained(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """An encoder that knows its words, without a head: what fine-pruning starts from."""
     folder = tmp_path_factory.mktemp("pretrained")
     training = {"max_steps": 300, "batch_size": 16, "learning_rate": 3e-3}
-    prune(model_dir, reviews(960), short_spec("magnitude", target_sparsity=0.01, training=training), folder)
+    prune(
+        model_dir,
+        reviews(960),
+        short_spec("magnitude", target_sparsity=0.01, training=training),
+        folder,
+        illustrated=False,
+    )
     AutoModelForSequenceClassification.from_pretrained(folder / "model").bert.save_pretrained(folder / "base")
     tiny_tokenizer().save_pretrained(folder / "base")
     return folder / "base"
@@ -284,6 +300,6 @@ def test_a_short_job_ends_above_the_majority_class(method: str, pretrained: Path
     """One epoch of sixty steps: the textbook recipe collapses here (METHODS.md, lesson 2)."""
     training = {"max_steps": None, "epochs": 1, "batch_size": 16, "learning_rate": 3e-3}
     spec = short_spec(method, training=training)
-    result = prune(pretrained, reviews(960, seed=2), spec, tmp_path, evaluation=reviews(200, seed=1))
+    result = prune(pretrained, reviews(960, seed=2), spec, tmp_path, evaluation=reviews(200, seed=1), illustrated=False)
     assert result.report["data"]["steps"] == 60  # type: ignore[index]  # the report is JSON data
     assert result.evaluation["accuracy"] > 0.7, "the majority class has half"

@@ -21,7 +21,14 @@ def fine_tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fine-tuned")
     training = {"max_steps": 160, "batch_size": 16, "learning_rate": 3e-3}
     spec = short_spec("magnitude", target_sparsity=0.01, training=training)
-    result = prune(save_tiny_model(folder / "pretrained"), reviews(480), spec, folder, evaluation=reviews(100, seed=1))
+    result = prune(
+        save_tiny_model(folder / "pretrained"),
+        reviews(480),
+        spec,
+        folder,
+        evaluation=reviews(100, seed=1),
+        illustrated=False,
+    )
     assert result.evaluation["accuracy"] >= 0.95
     return folder / "model"
 
@@ -34,7 +41,14 @@ def untrained(
     spec = short_spec(method, target_sparsity=sparsity, training=training)
     progress = (lambda point: None) if seen is None else seen.append
     return prune(
-        model, reviews(200), spec, output, evaluation=reviews(100, seed=1), labels=labels, on_progress=progress
+        model,
+        reviews(200),
+        spec,
+        output,
+        evaluation=reviews(100, seed=1),
+        labels=labels,
+        on_progress=progress,
+        illustrated=False,
     )
 
 
@@ -99,7 +113,7 @@ def test_a_head_for_other_labels_is_refused(
     column = [meant[label == "positive"] for label in table["label"].to_pylist()]
     spec = short_spec("magnitude", target_sparsity=0.5, training={"max_steps": None, "epochs": 0})
     with pytest.raises(ModelError, match=words):
-        prune(fine_tuned, table.set_column(1, "label", [column]), spec, tmp_path, labels=labels)
+        prune(fine_tuned, table.set_column(1, "label", [column]), spec, tmp_path, labels=labels, illustrated=False)
 
 
 def test_labels_take_the_order_of_the_models_own_head(fine_tuned: Path, tmp_path: Path) -> None:

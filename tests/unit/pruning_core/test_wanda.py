@@ -59,7 +59,7 @@ def inputs_of_every_matrix(model: BertForSequenceClassification, texts: list[str
 def test_each_row_keeps_its_largest_weight_times_input_norm(fine_tuned: Path, tmp_path: Path, sparsity: float) -> None:
     train = reviews(100)  # fewer than the rows that Wanda looks at: it sees all of them
     spec = short_spec("wanda", target_sparsity=sparsity, training=UNTRAINED)
-    prune(fine_tuned, train, spec, tmp_path, evaluation=reviews(20, seed=1))
+    prune(fine_tuned, train, spec, tmp_path, evaluation=reviews(20, seed=1), illustrated=False)
     weights = load_file(tmp_path / "model" / "model.safetensors")
 
     model = BertForSequenceClassification.from_pretrained(fine_tuned)
@@ -84,7 +84,7 @@ def test_two_of_four_by_wanda_keeps_the_two_best_of_each_group(fine_tuned: Path,
     train = reviews(60)
     pruning = {"granularity": "2:4"}
     spec = short_spec("wanda", target_sparsity=0.5, pruning=pruning, training=UNTRAINED)
-    prune(fine_tuned, train, spec, tmp_path, evaluation=reviews(20, seed=1))
+    prune(fine_tuned, train, spec, tmp_path, evaluation=reviews(20, seed=1), illustrated=False)
     weights = load_file(tmp_path / "model" / "model.safetensors")
     model = BertForSequenceClassification.from_pretrained(fine_tuned)
     inputs = inputs_of_every_matrix(model, train["text"].to_pylist())

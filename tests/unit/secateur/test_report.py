@@ -41,7 +41,7 @@ JOB: Job = {
             },
             "int8": {"eval": {"accuracy": 0.8421}},
         },
-        "latency": {
+        "export_latency": {
             "threads": 2,
             "sequence": 128,
             "timings": [
