@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from pruning_core import PruningResult, run
+from pruning_core import PruningResult, delivery
 from pruning_core.export import export_model
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods import METHODS
@@ -66,7 +66,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         return export_model(model, tokenizer, masked, directory)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "export_model", watched)
+        patch.setattr(delivery, "export_model", watched)
         result = short_run(model_dir, folder / "out", short_spec(request.param))
     return Finished(request.param, result, folder / "out", seen[0])
 
