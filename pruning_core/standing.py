@@ -8,7 +8,7 @@ from pruning_core.tasks.base import RowScores, Task
 from pruning_core.verdict import verdict
 
 _COUNTED = "Wilson's interval; the difference by Agresti & Min 2005 for paired shares; McNemar's exact test."
-_RESAMPLED = "percentiles of a bootstrap over rows, the same rows for both models."
+_RESAMPLED = "Percentiles of a bootstrap over rows, the same rows for both models."
 _CAVEAT = f"{LEVEL:.0%} intervals of what other evaluation rows could have shown; another seed may differ by more."
 
 
@@ -52,7 +52,7 @@ def standing(
         dense=None if dense_value is None else _interval(dense_value, dense_bounds),
         difference=_difference(value, dense_value, against),
         p_value=None if against is None else against.p_value,
-        methods=f"{_COUNTED if task.counts_rows else _RESAMPLED} {_CAVEAT}".capitalize(),
+        methods=f"{_COUNTED if task.counts_rows else _RESAMPLED} {_CAVEAT}",
     )
     return Standing(comparison, Verdict(kind=kind, sentence=sentence))
 

@@ -96,6 +96,7 @@ def test_it_says_what_was_measured(report: dict[str, Any]) -> None:
     assert dense["value"] == report["dense_eval"]["accuracy"]
     assert gap["value"] == pytest.approx(pruned["value"] - dense["value"])
     assert gap["low"] <= gap["value"] <= gap["high"]
+    assert "Agresti & Min 2005" in report["comparison"]["methods"], "names keep their capitals"
     assert sum(map(sum, report["confusion"]["counts"])) == 40
     right = report["confusion"]["counts"][0][0] + report["confusion"]["counts"][1][1]
     assert right / 40 == pruned["value"]
