@@ -85,6 +85,7 @@ class _Needs(SecurityBase):
 
 
 # The scopes that `Security` is given are those that /openapi.json shows.
-Reader = Annotated[Principal, Security(_Needs("read"), scopes=["read"])]
+reader = _Needs("read")
+Reader = Annotated[Principal, Security(reader, scopes=["read"])]
 Submitter = Annotated[Principal, Security(_Needs("submit"), scopes=["submit"])]
 Admin = Annotated[Principal, Security(_Needs("admin"), scopes=["admin"])]

@@ -4,13 +4,13 @@ import base64
 import hashlib
 import re
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Nothing of ours is a page but the documentation and the reports.
-_NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+_NO_PAGE = b"default-src 'none'; frame-ancestors 'none'"
 #: A job's report is one file with its own styles and pictures: no scripts, no forms, no origin of ours.
-_REPORT = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+_REPORT = b"sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 #: Swagger UI sets styles and draws its icons from data addresses; its scripts come from here.
 _DOCUMENTATION = (
     "default-src 'none'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -36,13 +36,14 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, hsts_s: int | None) -> None:
         self.app = app
-        self._fixed = {
+        fixed = {
             "X-Content-Type-Options": "nosniff",
             "X-Frame-Options": "DENY",
             "Referrer-Policy": "no-referrer",
         }
         if hsts_s is not None:
-            self._fixed["Strict-Transport-Security"] = f"max-age={hsts_s}"
+            fixed["Strict-Transport-Security"] = f"max-age={hsts_s}"
+        self._fixed = Headers(fixed).raw  # no part of the service sets any of them itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -55,14 +56,13 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._fixed.items():
-                    headers[name] = value
+                given = message.get("headers", ())
+                message["headers"] = [*given, *self._fixed]
                 if is_page:  # which scripts it may run is told from the page
                     start = message
                     return
-                is_report = headers.get("Content-Type", "").startswith("text/html")
-                headers["Content-Security-Policy"] = _REPORT if is_report else _NO_PAGE
+                is_report = any(name == b"content-type" and value.startswith(b"text/html") for name, value in given)
+                message["headers"].append((b"content-security-policy", _REPORT if is_report else _NO_PAGE))
             elif start is not None:
                 MutableHeaders(scope=start)["Content-Security-Policy"] = _policy_of(message.get("body", b""))
                 await send(start)

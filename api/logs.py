@@ -19,6 +19,7 @@ from store.output import BestEffort
 log = structlog.get_logger(__name__)
 
 HEADER = "X-Request-ID"
+_RAW_HEADER = HEADER.lower().encode()
 
 #: What we accept as a caller's own id: nothing that could forge a log line.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -52,15 +53,14 @@ class RequestLog:
     def __init__(self, app: ASGIApp, meters: Meters) -> None:
         self.app = app
         self.meters = meters
+        self._log = log.bind()  # once, not for each line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = Request(scope)
-        given = request.headers.get(HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = _given_id(scope) or uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()
@@ -71,7 +71,7 @@ class RequestLog:
             nonlocal status, begun_s
             if message["type"] == "http.response.start":
                 status, begun_s = message["status"], time.perf_counter() - started
-                message["headers"] = [*message.get("headers", []), (HEADER.lower().encode(), request_id.encode())]
+                message["headers"] = [*message.get("headers", []), (_RAW_HEADER, request_id.encode())]
             await send(message)
 
         try:
@@ -79,11 +79,20 @@ class RequestLog:
         except ClientDisconnect:
             status = 499  # nginx's number for a client that left; nobody is there to read an answer
         except Exception:
-            log.exception("unexpected_error", method=request.method, path=request.url.path)
+            log.exception("unexpected_error", method=scope["method"], path=scope["path"])
             if status:  # the answer has begun: break the connection, so that nobody takes half of it for the whole
                 raise
-            await problem_response(internal(), request)(scope, receive, send_with_id)
+            await problem_response(internal(), Request(scope))(scope, receive, send_with_id)
         finally:
             took_ms = round((time.perf_counter() - started) * 1000, 1)
-            self.meters.count(request.method, getattr(scope.get("route"), "path", None), status, begun_s)
-            log.info("request", method=request.method, path=request.url.path, status=status, took_ms=took_ms)
+            self.meters.count(scope["method"], getattr(scope.get("route"), "path", None), status, begun_s)
+            self._log.info("request", method=scope["method"], path=scope["path"], status=status, took_ms=took_ms)
+
+
+def _given_id(scope: Scope) -> str | None:
+    """The caller's own id for its request, if it gave one that is fit for a log."""
+    for name, value in scope["headers"]:
+        if name == _RAW_HEADER:
+            given: str = value.decode("latin-1")
+            return given if _REQUEST_ID.fullmatch(given) else None
+    return None

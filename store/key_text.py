@@ -50,6 +50,8 @@ def hide_keys(text: str) -> str:
 
     So it is done with the signing secrets of webhooks, which have no id.
     """
+    if "sec_" not in text:  # as nearly always; so do signing secrets begin, too
+        return text
     return _LOOKS_LIKE_A_SIGNING_SECRET.sub("whsec_…", _LOOKS_LIKE_A_KEY.sub(r"sec_\1_…", text))
 
 

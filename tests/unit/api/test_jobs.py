@@ -1,10 +1,15 @@
 """Jobs over HTTP: submitted once, listed, polled cheaply, cancelled."""
 
+import gc
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
 
+from api.app import create_app
 from pruning_core.methods import METHODS
+from store import Settings
 from tests.unit.api.calling import Api, pointers
 
 
@@ -48,6 +53,33 @@ def test_a_poll_of_an_unchanged_job_is_a_304(api: Api, spec: dict[str, Any]) -> 
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
     api.call("POST", f"{path}/cancel")
     assert api.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_a_look_without_parameters_is_answered_as_one_with_them(api: Api, spec: dict[str, Any]) -> None:
+    """The first goes a shorter way."""
+    path = api.submit(spec).headers["location"]
+    outsiders: list[dict[str, str]] = [{"Authorization": ""}, {"Authorization": "Bearer sec_wrong"}]
+    outsiders += [api.as_other_team().headers, api.with_scopes("submit").headers]
+    for headers in [{}, {"If-None-Match": "*"}, *outsiders]:
+        for place in (path, "/v1/jobs/job_no", f"/v1/jobs/ds_{'0' * 32}", f"/v1/jobs/job_{'0' * 32}"):
+            short, long = (api.get(each, headers=headers) for each in (place, f"{place}?wait=0"))
+            assert short.status_code == long.status_code
+            assert _without_id(short) == _without_id(long)
+    assert [api.get(path, headers=headers).status_code for headers in outsiders] == [401, 401, 404, 403]
+
+
+def _without_id(answer: Response) -> tuple[object, dict[str, str]]:
+    said = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "content-length")}
+    content = answer.json() if answer.content else {}
+    return {name: value for name, value in content.items() if name != "request_id"}, said
+
+
+def test_what_there_is_when_the_service_starts_is_no_garbage_until_it_ends() -> None:
+    gc.unfreeze()
+    with TestClient(create_app(Settings(database_url="sqlite://"))) as client:
+        assert client.get("/healthz").status_code == 200
+        assert gc.get_freeze_count() > 100_000, "the libraries' own objects"
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_a_second_time_harmlessly(api: Api, spec: dict[str, Any]) -> None:

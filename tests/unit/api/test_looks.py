@@ -3,8 +3,10 @@
 import asyncio
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import event
@@ -116,3 +118,29 @@ def test_a_database_that_is_away_is_told_to_all_who_asked_and_to_nobody_after(da
         assert (await looks.at(team, job)).job.id == job
 
     asyncio.run(story())
+
+
+def test_looks_are_some_milliseconds_apart_however_many_ask(
+    database: Database, team: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(database, team)
+    looks = Looks(database, None)
+    began: list[float] = []
+    see = looks._see
+
+    def timed(ids: tuple[str, ...]) -> Mapping[str, Sight]:
+        began.append(time.monotonic())
+        return see(ids)
+
+    monkeypatch.setattr(looks, "_see", timed)
+
+    async def ask() -> None:
+        for _ in range(5):
+            await looks.at(team, job)
+
+    async def story() -> None:
+        await asyncio.gather(*(ask() for _ in range(20)))
+
+    asyncio.run(story())
+    assert 5 <= len(began) <= 10, "all who ask at once share a look"
+    assert min(later - earlier for earlier, later in pairwise(began)) >= 0.003
