@@ -35,7 +35,11 @@ def watching(service: Up, spec: dict[str, object]) -> Iterator[subprocess.Popen[
         json.dump(spec, process.stdin)
         process.stdin.close()
         process.stdin = None  # communicate() would close it once more
-        yield process
+        try:
+            yield process
+        except BaseException:
+            process.kill()  # or a test that failed would wait for the job's end
+            raise
 
 
 def test_a_watched_job_ends_with_code_0_and_nothing_but_json_on_stdout(succeeded: Finished, job: Job) -> None:

@@ -17,7 +17,7 @@ import psutil
 START_S = 120.0
 
 
-def until(condition: Callable[[], object], patience_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], patience_s: float = 120.0) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + patience_s
     while not condition():

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 
-def until(condition: Callable[[], object], patience_s: float = 30.0, told: Callable[[], str] = str) -> None:
+def until(condition: Callable[[], object], patience_s: float = 120.0, told: Callable[[], str] = str) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + patience_s
     while not condition():
