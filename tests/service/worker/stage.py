@@ -192,7 +192,7 @@ class Stage:
         """The folders of finished runs that are about to be published."""
         return list(self.scratch.glob("*/output"))
 
-    def wait_for(self, job_id: str, status: JobStatus, patience_s: float = 30.0) -> Job:
+    def wait_for(self, job_id: str, status: JobStatus, patience_s: float = 120.0) -> Job:
         """Wait until the job is in a state."""
         until(lambda: self.job(job_id).status == status, patience_s, lambda: self.told(job_id))
         return self.job(job_id)
