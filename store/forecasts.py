@@ -2,8 +2,9 @@
 
 import heapq
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from store.engine import ReadSession
 from store.isolation import ACROSS_TEAMS
@@ -56,8 +57,7 @@ def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
     """
     if standing.position > _FARTHEST or standing.is_held:
         return None
-    holding = select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == job.queue)
-    running = session.execute(holding, execution_options=ACROSS_TEAMS).all()
+    running = session.execute(_running(), {"queue": job.queue}, execution_options=ACROSS_TEAMS).all()
     ends = [left for left, gpus in running if left is not None and gpus == job.gpus]
     if not ends or len(ends) < len(running):
         return None
@@ -73,6 +73,12 @@ def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:
         end = heapq.heappop(ends) + step_s * (each.total_steps or 1)
         heapq.heappush(ends, end)
     return round(end, 1)
+
+
+@cache  # it takes longer to put together than to answer
+def _running() -> Select[float | None, int]:
+    """What is known of the jobs of a queue that hold a worker."""
+    return select(Job.eta_s, Job.gpus).where(is_active(), Job.queue == bindparam("queue"))
 
 
 def _before(session: ReadSession, job: Job, standing: Standing) -> list[Job]:

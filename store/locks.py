@@ -1,6 +1,8 @@
 """Locks that others wait for: held for the few milliseconds of one decision."""
 
-from sqlalchemy import func, select
+from functools import cache
+
+from sqlalchemy import Select, bindparam, func, select
 
 from store.engine import WriteSession
 from store.tables import Team
@@ -25,6 +27,10 @@ def lock_team(session: WriteSession, team_id: str) -> Team | None:
 
     The lock is one that readers, and rows that merely refer to the team, do not wait for.
     """
-    return session.scalar(
-        select(Team).where(Team.id == team_id).with_for_update(key_share=True).execution_options(populate_existing=True)
-    )
+    return session.scalar(_team(), {"team_id": team_id})
+
+
+@cache  # it takes longer to put together than to answer
+def _team() -> Select[Team]:
+    mine = select(Team).where(Team.id == bindparam("team_id"))
+    return mine.with_for_update(key_share=True).execution_options(populate_existing=True)

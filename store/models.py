@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
 from store.blobs import BlobRef
 from store.documents import JsonObject
@@ -61,10 +62,15 @@ def get_model(session: ReadSession, team_id: str, model_id: str) -> Model:
     Raises:
         NotFound: The team has no such model.
     """
-    model = session.scalar(select(Model).where(Model.team_id == team_id, Model.id == model_id))
+    model = session.scalar(_model(), {"team_id": team_id, "id": model_id})
     if model is None:
         raise NotFound("model", model_id)
     return model
+
+
+@cache  # it takes longer to put together than to answer
+def _model() -> Select[Model]:
+    return select(Model).where(Model.team_id == bindparam("team_id"), Model.id == bindparam("id"))
 
 
 def model_of_source(session: ReadSession, team_id: str, source: str) -> Model | None:

@@ -5,9 +5,10 @@ So none is lost and none tells of what did not happen. `store.deliveries` has wh
 
 import json
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from functools import cache
+from typing import Any, Literal, get_args
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import Select, bindparam, insert, or_, select
 
 from store.clock import db_now
 from store.documents import JsonObject, storable
@@ -45,17 +46,8 @@ def queue_messages(session: WriteSession, job_id: str, seq: int, event: str, sai
     type_ = f"job.{event}"
     if type_ not in JOB_EVENTS:
         return
-    columns = [getattr(Job, name) for name in (*_TOLD, "error")]
-    wanting = (
-        select(Webhook.id.label("webhook_id"), Webhook.events, db_now().label("now"), *columns)
-        .join(Job, Job.team_id == Webhook.team_id)
-        .where(Job.id == job_id, Webhook.enabled.is_(True))
-        .where(or_(Webhook.only_named.is_(False), Job.spec["webhook"].as_string() == Webhook.url))
-        .with_for_update(read=True, key_share=True, of=Webhook)
-        .execution_options(**ACROSS_TEAMS)  # the job is the caller's, and its team says which
-    )
     messages = []
-    for row in session.execute(wanting).mappings():
+    for row in session.execute(_wanting(), {"job_id": job_id}).mappings():
         if type_ in row["events"]:
             error = row["error"] and {name: row["error"][name] for name in ("code", "detail")}
             job = {name: row[name] for name in _TOLD} | {"error": error, "url": f"/v1/jobs/{job_id}"}
@@ -64,6 +56,20 @@ def queue_messages(session: WriteSession, job_id: str, seq: int, event: str, sai
             messages.append({**message, "job_id": job_id, "retries_left": len(RETRY_WAITS_S)})
     if messages:
         session.execute(insert(Delivery), messages)
+
+
+@cache  # it takes longer to put together than to answer
+def _wanting() -> Select[Any]:
+    """The webhooks that want to hear of a job, with what they are told."""
+    columns = [getattr(Job, name) for name in (*_TOLD, "error")]
+    return (
+        select(Webhook.id.label("webhook_id"), Webhook.events, db_now().label("now"), *columns)
+        .join(Job, Job.team_id == Webhook.team_id)
+        .where(Job.id == bindparam("job_id"), Webhook.enabled.is_(True))
+        .where(or_(Webhook.only_named.is_(False), Job.spec["webhook"].as_string() == Webhook.url))
+        .with_for_update(read=True, key_share=True, of=Webhook)
+        .execution_options(**ACROSS_TEAMS)  # the job is the caller's, and its team says which
+    )
 
 
 def queue_test(session: WriteSession, webhook_id: str) -> str:

@@ -8,8 +8,10 @@ stand at the end. One look at the queue's index gives, by team, all that the pos
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, select, tuple_
 
 from store.engine import ReadSession
 from store.isolation import ACROSS_TEAMS
@@ -76,10 +78,11 @@ def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Stan
         job: Which job.
         max_running: The limit of running jobs of teams without one of their own; None is no limit.
     """
-    itself = select(Job.id).where(Job.team_id == job.team_id, Job.id == job.id, is_waiting(), ~backs_off())
-    if session.scalar(itself) is None:
+    if session.scalar(_itself(), {"team_id": job.team_id, "job_id": job.id}) is None:
         return None
-    teams = _teams(session, job, max_running)
+    asked = {"queue": job.queue, "priority": job.priority, "created_at": job.created_at, "job_id": job.id}
+    rows = session.execute(_line(max_running), asked, execution_options=ACROSS_TEAMS)
+    teams = [TeamInLine(*row) for row in rows]
     own = next((team for team in teams if team.team_id == job.team_id), None)
     if own is None:
         return None  # it was claimed between the statements
@@ -89,35 +92,45 @@ def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Stan
     return Standing(1 + sum(count for _, count in ahead), is_held, ahead)
 
 
-def _teams(session: ReadSession, job: Job, max_running: int | None) -> list[TeamInLine]:
-    age, its_age = tuple_(Job.created_at, Job.id), (job.created_at, job.id)
-    is_older = age < tuple_(*its_age, types=[Job.created_at.type, Job.id.type])
+# Built once: to put them together takes longer than the database does.
+
+
+@cache
+def _itself() -> Select[str]:
+    """Whether a team's job waits to be claimed."""
+    mine = (Job.team_id == bindparam("team_id"), Job.id == bindparam("job_id"))
+    return select(Job.id).where(*mine, is_waiting(), ~backs_off())
+
+
+@cache
+def _line(max_running: int | None) -> Select[Any]:
+    """What `TeamInLine` says of each team that has a job in a queue, as a job of a priority and an age sees it."""
+    types = {"created_at": Job.created_at.type, "job_id": Job.id.type}
+    its_age = tuple_(*(bindparam(name, type_=type_) for name, type_ in types.items()), types=list(types.values()))
+    is_older = tuple_(Job.created_at, Job.id) < its_age
+    priority = bindparam("priority", type_=Job.priority.type)
     jobs = (
         select(
             Job.team_id,
             func.count().label("waiting"),
-            _count(Job.priority > job.priority).label("above"),
-            _count(Job.priority == job.priority).label("equal"),
-            _count(and_(Job.priority == job.priority, is_older)).label("older"),
+            _count(Job.priority > priority).label("above"),
+            _count(Job.priority == priority).label("equal"),
+            _count(and_(Job.priority == priority, is_older)).label("older"),
         )
-        .where(is_waiting(), Job.queue == job.queue, ~backs_off())
+        .where(is_waiting(), Job.queue == bindparam("queue"), ~backs_off())
         .group_by(Job.team_id)
         .subquery()
     )
-    rows = session.execute(
-        select(
-            Team.id,
-            Team.weight,
-            running_jobs(),
-            most_running(max_running),
-            jobs.c.waiting,
-            jobs.c.above,
-            jobs.c.equal,
-            jobs.c.older,
-        ).join(jobs, jobs.c.team_id == Team.id),
-        execution_options=ACROSS_TEAMS,
-    )
-    return [TeamInLine(*row) for row in rows]
+    return select(
+        Team.id,
+        Team.weight,
+        running_jobs(),
+        most_running(max_running),
+        jobs.c.waiting,
+        jobs.c.above,
+        jobs.c.equal,
+        jobs.c.older,
+    ).join(jobs, jobs.c.team_id == Team.id)
 
 
 def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
