@@ -157,8 +157,9 @@ def release_starved(session: WriteSession, fence: Fence, error: JobError, *, fin
     if halved is not None:
         drop_checkpoints(session, fence.job_id)
         to = _after_leaving(status)
-        changed = {"spec": halved}
-        return _end(session, fence, status, to, AttemptOutcome.LOST, error=error, event="batch_halved", columns=changed)
+        # Of a job that was to end or to pause anyway that is what its watchers wait for.
+        event = "batch_halved" if to is JobStatus.QUEUED else None
+        return _end(session, fence, status, to, AttemptOutcome.LOST, error=error, event=event, columns={"spec": halved})
     return finish_failed(session, fence, error) if final else release_crashed(session, fence, error)
 
 

@@ -4,9 +4,34 @@ from collections.abc import Callable
 
 import pytest
 
-from store import Claim, Database, Job, JobError, JobStatus, NewJob, claim_next, create_job, release_starved
+from store import (
+    Claim,
+    Database,
+    Fence,
+    Job,
+    JobError,
+    JobStatus,
+    NewJob,
+    WriteSession,
+    claim_next,
+    create_job,
+    events_after,
+    release_starved,
+    request_cancel,
+    request_pause,
+)
 
 STARVED = JobError("out_of_memory", "It did not fit.")
+
+
+def run(database: Database, team: str, training: dict[str, int]) -> Fence:
+    """A job that runs with these settings."""
+    with database.write() as session:
+        create_job(session, team, NewJob(method="movement", target_sparsity=0.9, spec={"training": training}))
+    with database.write() as session:
+        claimed: Claim | None = claim_next(session, "default", "worker-1", lease_s=60.0)
+    assert claimed is not None
+    return claimed.fence
 
 
 @pytest.mark.parametrize(
@@ -32,16 +57,26 @@ def test_what_becomes_of_a_job_that_ran_out_of_memory(
     expected: tuple[str, int, tuple[int, int]],
 ) -> None:
     status, crashes, batch = expected
-    new = NewJob(method="movement", target_sparsity=0.9, spec={"training": training})
+    fence = run(database, team, training)
     with database.write() as session:
-        job_id = create_job(session, team, new).job.id
-    with database.write() as session:
-        claimed: Claim | None = claim_next(session, "default", "worker-1", lease_s=60.0)
-    assert claimed is not None
-    with database.write() as session:
-        assert release_starved(session, claimed.fence, STARVED, final=final) == status
-    job = look(job_id)
+        assert release_starved(session, fence, STARVED, final=final) == status
+    job = look(fence.job_id)
     found = job.spec["training"]
     assert isinstance(found, dict)
     assert (job.status, job.crashes) == (JobStatus(status), crashes)
     assert (found["batch_size"], found["gradient_accumulation"]) == batch
+
+
+@pytest.mark.parametrize(("ask", "word"), [(request_cancel, "cancelled"), (request_pause, "paused")])
+def test_one_that_was_to_leave_is_told_of_as_leaving(
+    database: Database, team: str, *, ask: Callable[[WriteSession, str, str], Job], word: str
+) -> None:
+    fence = run(database, team, {"batch_size": 32, "gradient_accumulation": 1, "auto_batch": True})
+    with database.write() as session:
+        ask(session, team, fence.job_id)
+    with database.write() as session:
+        assert release_starved(session, fence, STARVED, final=True) == word
+    with database.read() as session:
+        told = events_after(session, team, fence.job_id)[-1]
+    # A webhook hears of `job.cancelled`, and nothing of a batch that nobody will train with.
+    assert (told.type, told.data["status"]) == (word, word)
