@@ -2,7 +2,8 @@
 
 Any number of senders may run. A try is claimed by a conditional update, by which the message is nobody else's until
 a lease ends; its number is the fence of what the sender writes afterwards. A sender that dies leaves its try
-unfinished, and the next one makes another: a message comes at least once, always under the same id.
+unfinished, and the next one makes another: a message comes at least once, always under the same id. One at which
+senders die again and again has failed as often.
 """
 
 import random
@@ -30,6 +31,9 @@ _JITTER = 0.2
 
 _LONGEST_WAIT_S = 86_400.0
 _INTERRUPTED = "The sender stopped before it noted what became of this try; the message may have arrived."
+_FORGIVEN = 3
+"""So many tries of a message may be interrupted before each counts as a failed one."""
+
 _EXPIRED_AT_ONCE = 1000
 
 
@@ -109,11 +113,7 @@ def claim_try(session: WriteSession, delivery_id: str, lease_s: float) -> Claime
     ).scalar_one_or_none()
     if claimed is None:
         return None
-    session.execute(
-        update(DeliveryTry)
-        .where(DeliveryTry.delivery_id == delivery_id, DeliveryTry.duration_s.is_(None), DeliveryTry.error.is_(None))
-        .values(error=_INTERRUPTED)
-    )
+    deaths = _interrupted(session, delivery_id)
     found = session.execute(
         select(Delivery.type, Delivery.payload, Webhook.id, Webhook.url, Webhook.enabled, db_now().label("now"))
         .join(Webhook, Webhook.id == Delivery.webhook_id)
@@ -121,11 +121,17 @@ def claim_try(session: WriteSession, delivery_id: str, lease_s: float) -> Claime
     ).one()
     session.add(DeliveryTry(delivery_id=delivery_id, number=claimed, started_at=found.now))
     session.flush()
-    if found.enabled or found.type == TEST:
-        return Claimed(delivery_id, claimed, found.id, found.url, found.type, found.payload, found.now)
-    _close(session, delivery_id, claimed, Outcome(error="Not sent: the webhook is disabled."))
-    _end(session, delivery_id, claimed, DeliveryStatus.FAILED)
-    return None
+    ours = Claimed(delivery_id, claimed, found.id, found.url, found.type, found.payload, found.now)
+    if not found.enabled and found.type != TEST:
+        _close(session, delivery_id, claimed, Outcome(error="Not sent: the webhook is disabled."))
+        _end(session, delivery_id, claimed, DeliveryStatus.FAILED)
+        return None
+    if deaths > _FORGIVEN:
+        broken = Outcome(error=f"Not sent: {deaths} tries of this message ended with their sender.")
+        _move_on(session, ours, broken)
+        _close(session, delivery_id, claimed, broken)
+        return None
+    return ours
 
 
 def finish_try(session: WriteSession, claimed: Claimed, outcome: Outcome) -> DeliveryStatus | None:
@@ -240,6 +246,21 @@ def expire_deliveries(session: WriteSession, ttl_s: float) -> int:
     past = past.with_for_update(skip_locked=True)  # another reconciler is at these
     gone = delete(Delivery).where(Delivery.id.in_(past)).returning(Delivery.id)
     return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
+
+
+def _interrupted(session: WriteSession, delivery_id: str) -> int:
+    """Write down that nobody finished the last try, and say how many ended so by now; 0 where the last one did not."""
+    mine = DeliveryTry.delivery_id == delivery_id
+    left = session.execute(
+        update(DeliveryTry)
+        .where(mine, DeliveryTry.duration_s.is_(None), DeliveryTry.error.is_(None))
+        .values(error=_INTERRUPTED)
+        .returning(DeliveryTry.number)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not left:
+        return 0
+    return session.scalar(select(func.count()).where(mine, DeliveryTry.error == _INTERRUPTED)) or 0
 
 
 def _disable(session: WriteSession, claimed: Claimed, why: str, *conditions: object) -> None:

@@ -223,6 +223,25 @@ def test_a_try_that_nobody_finished_says_so(clock: VirtualClock, database: Datab
     assert (first.duration_s, second.error) == (None, None)
 
 
+def test_a_message_at_which_every_sender_dies_is_given_up(
+    clock: VirtualClock, database: Database, webhook: str, message: str
+) -> None:
+    def next_try() -> Claimed | None:
+        clock.wait_until(messages(database, webhook)[0].next_try_at + timedelta(milliseconds=1))
+        return claim(database, message)
+
+    begun, sent = clock.now, 0
+    while messages(database, webhook)[0].status is DeliveryStatus.PENDING:
+        if next_try():  # and nothing is heard of it again
+            sent += 1
+        assert sent < 100
+    assert sent == 4 + len(RETRY_WAITS_S), "four that are forgiven, and one after each wait"
+    assert clock.now - begun >= timedelta(seconds=sum(RETRY_WAITS_S))
+    with database.read() as session:
+        last = session.scalars(select(DeliveryTry.error).order_by(DeliveryTry.number.desc())).first()
+    assert "ended with their sender" in str(last)
+
+
 def test_waits_grow_until_it_is_given_up_and_by_hand_begin_anew(
     clock: VirtualClock, database: Database, team: str, webhook: str, message: str
 ) -> None:
