@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, select, update
 
 from store.blobs import BlobRef, release_blobs
 from store.documents import JsonObject
 from store.engine import ReadSession, WriteSession
 from store.events import add_event
 from store.fences import Fence, hold
-from store.tables import Checkpoint, Job
+from store.tables import Checkpoint, Event, Job
+
+_SAVED = "checkpoint"
 
 
 def publish_checkpoint(session: WriteSession, fence: Fence, step: int, blob: BlobRef, *, keep: int = 2) -> int:
@@ -31,24 +33,22 @@ def publish_checkpoint(session: WriteSession, fence: Fence, step: int, blob: Blo
         FenceLost: The attempt no longer owns the job; the blob is left to the sweep.
     """
     hold(session, fence)
-    newest, furthest = session.execute(
-        select(func.coalesce(func.max(Checkpoint.number), 0), func.coalesce(func.max(Checkpoint.step), 0)).where(
-            Checkpoint.job_id == fence.job_id
+    mine = Checkpoint.job_id == fence.job_id
+    number, furthest = session.execute(
+        select(func.coalesce(func.max(Checkpoint.number), 0) + 1, func.coalesce(func.max(Checkpoint.step), 0)).where(
+            mine
         )
     ).one()
-    number = int(newest) + 1
     session.execute(
         insert(Checkpoint).values(
             job_id=fence.job_id, number=number, attempt=fence.attempt, step=step, size=blob.size, blob_id=blob.id
         )
     )
-    _forget(session, Checkpoint.job_id == fence.job_id, Checkpoint.number <= number - keep)
+    _forget(session, mine, Checkpoint.number <= number - keep)
     if step > furthest:
-        session.execute(
-            update(Job).where(Job.id == fence.job_id).values(crashes=0).execution_options(synchronize_session=False)
-        )
+        _forgive_crashes(session, fence.job_id, step)
     said: JsonObject = {"number": number, "step": step, "bytes": blob.size}
-    add_event(session, fence, "checkpoint", said)
+    add_event(session, fence, _SAVED, said)
     return number
 
 
@@ -73,6 +73,17 @@ def discard_checkpoint(session: WriteSession, fence: Fence, number: int, reason:
 def drop_checkpoints(session: WriteSession, job_id: str) -> None:
     """Forget all checkpoints of a job that has no more use for them."""
     _forget(session, Checkpoint.job_id == job_id)
+
+
+def _forgive_crashes(session: WriteSession, job_id: str, step: int) -> None:
+    """Count a job's crashes anew, unless it was as far before: what was discarded since is known by its event."""
+    was_there = exists().where(Event.job_id == job_id, Event.type == _SAVED, Event.data["step"].as_integer() >= step)
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.crashes > 0, ~was_there)
+        .values(crashes=0)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _forget(session: WriteSession, *which: ColumnElement[bool]) -> None:

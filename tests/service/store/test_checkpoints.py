@@ -111,6 +111,14 @@ def test_progress_forgives_crashes_and_standing_still_does_not(
     assert look(running.job_id).crashes == 1, "the same step again is no progress"
     save(third, 11)
     assert look(running.job_id).crashes == 0
+    fourth = crash_and_go_on(third)
+    with database.write() as session:
+        for each in checkpoints_of(session, running.job_id):
+            discard_checkpoint(session, fourth, each.number, "made by another version")
+    save(fourth, 11)
+    assert look(running.job_id).crashes == 1, "it was there before, whatever became of what it saved"
+    save(fourth, 12)
+    assert look(running.job_id).crashes == 0
 
 
 def test_a_damaged_one_is_discarded_with_its_reason(database: Database, team: str, running: Fence, save: Save) -> None:
