@@ -26,8 +26,13 @@ LONGEST_LOCK_WAIT_MS = 20_000
 """PostgreSQL gives up waiting for a lock after so long, which is answered like a database that is away: requests that
 wait for ever would take all the threads of an API."""
 
-_CUT_OFF = "25P03"
-"""What PostgreSQL calls the first of these (idle_in_transaction_session_timeout)."""
+_AWAY = frozenset({"25P03", "25006"})
+"""What PostgreSQL calls the first of these (idle_in_transaction_session_timeout), and a server that only reads: one
+whose disk is full, or that another has taken over from."""
+
+_LIVENESS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+"""When libpq gives up a server that its host's end or a cut cable took away without a word: after 25 seconds. The
+kernel's own patience is two hours, for which a worker would hold its GPU."""
 
 
 class ReadSession(Session):
@@ -147,19 +152,28 @@ def _postgres_engine(url: URL, patient: bool) -> Engine:
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
-        connect_args={"connect_timeout": 5, "options": _options(url, patient)},
+        connect_args={
+            "connect_timeout": 5,
+            **{name: value for name, value in _LIVENESS.items() if name not in url.query},
+            "options": _options(url, patient),
+        },
     )
 
     @event.listens_for(engine, "handle_error")
-    def see_that_we_were_cut_off(context: ExceptionContext) -> Exception | None:
-        # The driver files it under internal errors; to us it is one more way in which the database went away.
+    def see_that_it_is_away(context: ExceptionContext) -> Exception | None:
+        # The driver files these under internal errors; to us they are more ways in which the database went away.
         error = context.original_exception
-        if getattr(error, "sqlstate", None) != _CUT_OFF:
+        if getattr(error, "sqlstate", None) not in _AWAY or _may_only_read(context):
             return None
         context.is_disconnect = True
         return OperationalError(context.statement, context.parameters, error, connection_invalidated=True)
 
     return engine
+
+
+def _may_only_read(context: ExceptionContext) -> bool:
+    """Whether it was a reader who wrote: that is our own mistake."""
+    return bool(context.connection and context.connection.get_execution_options().get("postgresql_readonly"))
 
 
 def _options(url: URL, patient: bool) -> str:

@@ -8,15 +8,14 @@ Any number may run: every action is a conditional update. Start it with `python 
 import argparse
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from typing import Any, cast
 
 import structlog
 from kombu.exceptions import ChannelError
 
 from store import (
-    DATABASE_AWAY,
     Database,
     DatabaseBlobStore,
     Settings,
@@ -31,6 +30,7 @@ from store.doorbell import ENOUGH_RINGS
 from worker import logs
 from worker.app import app, work
 from worker.retention import apply_retention
+from worker.rounds import each_in_turn, patience, repeat
 from worker.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -38,19 +38,32 @@ log = structlog.get_logger(__name__)
 
 def reconcile(database: Database, settings: Settings) -> None:
     """One round."""
+    parts = (_take_back, _ring_queues, apply_retention, _forget_what_is_past, _sweep)
+    each_in_turn([partial(part, database, settings) for part in parts])
+
+
+def _take_back(database: Database, settings: Settings) -> None:
     with database.write() as session:
         expired = requeue_expired(session)
     for attempt in expired:
         log.warning("lease_lapsed", job=attempt.fence.job_id, attempt=attempt.fence.attempt, status=attempt.status)
+
+
+def _ring_queues(database: Database, settings: Settings) -> None:
     with database.read() as session:
         queues = queues_with_work(session, settings.team_max_running)
     for queue in queues:
         _ring(queue)
-    apply_retention(database, settings)
+
+
+def _forget_what_is_past(database: Database, settings: Settings) -> None:
     with database.write() as session:
         expire_uploads(session)
         if settings.webhook_log_ttl_s is not None:
             expire_deliveries(session, settings.webhook_log_ttl_s)
+
+
+def _sweep(database: Database, settings: Settings) -> None:
     DatabaseBlobStore(database).sweep(LONGEST_UPLOAD_S)
 
 
@@ -85,25 +98,13 @@ def main() -> None:
         signal.signal(sig, lambda signum, frame: stop.set())
     sender = Sender(database, settings)
     if once:
-        with closing(sender), _patience():
+        with closing(sender), patience():
             reconcile(database, settings)
             sender.send_due()
     else:
         with sender:
-            while not stop.is_set():
-                with _patience():
-                    reconcile(database, settings)
-                stop.wait(settings.reconcile_s)
+            repeat(partial(reconcile, database, settings), database, settings, stop)
     database.close()
-
-
-@contextmanager
-def _patience() -> Iterator[None]:
-    """Whatever a missing database ends is left to the next round."""
-    try:
-        yield
-    except DATABASE_AWAY as error:
-        log.warning("database_away", error=str(error.__cause__ or error))
 
 
 if __name__ == "__main__":

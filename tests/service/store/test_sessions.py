@@ -1,10 +1,10 @@
 """Read sessions cannot write, write sessions commit once, and both keep out of each other's way."""
 
 import pytest
-from sqlalchemy import insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import func, insert, make_url, select, text
+from sqlalchemy.exc import DBAPIError, InternalError
 
-from store import Database, Team, ensure_team, open_database
+from store import DATABASE_AWAY, Database, Team, ensure_team, open_database
 from store.ids import new_id
 
 
@@ -57,6 +57,31 @@ def test_readers_go_on_while_one_writes(database: Database) -> None:
         ensure_team(writing, "a")
         with database.read() as reading:
             assert reading.execute(text("SELECT count(*) FROM team")).scalar() == 0
+
+
+@pytest.mark.postgres
+def test_a_server_that_vanished_is_given_up_in_half_a_minute_unless_the_url_says_otherwise(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"keepalives_idle": "60"})
+    database = open_database(url.render_as_string(hide_password=False))
+    with database.read() as session:
+        driver = session.connection().connection.driver_connection
+        assert driver is not None
+        told = driver.info.get_parameters()
+    assert (told["tcp_user_timeout"], told["keepalives_interval"], told["keepalives_idle"]) == ("25000", "5", "60")
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_only_reads_is_away_to_writers(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    database = open_database(url.render_as_string(hide_password=False))
+    with pytest.raises(DATABASE_AWAY), database.write() as session:
+        ensure_team(session, "a")
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Team)) == 0
+    with pytest.raises(InternalError), database.read() as session:  # our own mistake is told as one
+        session.execute(text("DELETE FROM team"))
+    database.close()
 
 
 def test_sqlite_keeps_what_was_committed_and_checks_foreign_keys(sqlite_database: Database) -> None:
