@@ -2,12 +2,13 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import zstandard
-from sqlalchemy import ColumnElement, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from store.clock import db_now
@@ -29,6 +30,9 @@ _JUST_TOUCHED_S = 60.0
 
 #: An upload of several files refers to them when the last one is there: the first may have waited this long.
 LONGEST_UPLOAD_S = 6 * 3600.0
+
+#: So many files go in one transaction of a sweep, and so many seconds one lasts, about.
+_SWEPT_AT_ONCE, _LONGEST_SWEEP_S = 20, 5.0
 
 #: Every column that refers to a blob; a test looks for those that are missing here.
 REFERENCES = (Artifact.blob_id, Checkpoint.blob_id, DatasetSplit.blob_id, ModelFile.blob_id, Upload.blob_id)
@@ -111,9 +115,20 @@ class DatabaseBlobStore:
             yield piece
 
     def sweep(self, older_than_s: float) -> int:
-        """Delete what nobody needs; see `BlobStore.sweep`."""
-        with self._database.write() as session:
-            return _delete_unused(session, older_than_s)
+        """Delete what nobody needs, as far as that goes in some seconds; see `BlobStore.sweep`.
+
+        A few files a transaction: while gigabytes go, others could not write, and leases would run out.
+        """
+        until = time.monotonic() + _LONGEST_SWEEP_S
+        deleted, at_once = 0, _SWEPT_AT_ONCE
+        while at_once == _SWEPT_AT_ONCE:
+            with self._database.write() as session:
+                some = select(Blob.id).where(_is_unused(older_than_s)).limit(_SWEPT_AT_ONCE)
+                at_once = _delete_unused(session, older_than_s, Blob.id.in_(some.with_for_update(skip_locked=True)))
+            deleted += at_once
+            if time.monotonic() > until:
+                break
+        return deleted
 
     def _slices(self, blob: Blob, start: int, end: int) -> Iterator[bytes]:
         position = start // blob.chunk_bytes
@@ -169,14 +184,19 @@ def release_blobs(session: WriteSession, blob_ids: Sequence[str], older_than_s: 
 
 
 def _delete_unused(session: WriteSession, older_than_s: float, *which: ColumnElement[bool]) -> int:
-    used = or_(*(exists().where(column == Blob.id) for column in REFERENCES))
     deleted = session.scalars(
         delete(Blob)
-        .where(Blob.touched_at < db_now(-older_than_s), ~used, *which)
+        .where(_is_unused(older_than_s), *which)
         .returning(Blob.id)
         .execution_options(synchronize_session=False, **ACROSS_TEAMS)  # one file may be of several teams
     ).all()
     return len(deleted)
+
+
+def _is_unused(older_than_s: float) -> ColumnElement[bool]:
+    """True for files that nothing refers to and nobody has touched for so many seconds."""
+    used = or_(*(exists().where(column == Blob.id) for column in REFERENCES))
+    return and_(Blob.touched_at < db_now(-older_than_s), ~used)
 
 
 def _published(session: WriteSession, sha256: str) -> str | None:

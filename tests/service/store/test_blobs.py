@@ -118,6 +118,19 @@ def test_what_nothing_refers_to_is_swept_and_what_something_does_stays(
         list(blobs.read(orphan.id))
 
 
+def test_a_sweep_lets_others_write_and_ends_in_time(
+    database: Database, blobs: DatabaseBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        blobs.write([b"orphan %d" % number])
+    age(database, 61)
+    monkeypatch.setattr("store.blobs._SWEPT_AT_ONCE", 2)
+    with monkeypatch.context() as hurry:
+        hurry.setattr("store.blobs._LONGEST_SWEEP_S", -1.0)
+        assert blobs.sweep(older_than_s=60) == 2, "one transaction's"
+    assert blobs.sweep(older_than_s=60) == 3, "all that is left, two at a time"
+
+
 def test_a_file_that_is_uploaded_again_is_not_swept_before_its_new_user_refers_to_it(
     database: Database, blobs: DatabaseBlobStore
 ) -> None:
