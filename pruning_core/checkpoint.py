@@ -58,17 +58,22 @@ class Checkpointing:
         file: the latest one; replaced as a whole.
         due: asked after every step.
         written: told of each one, before training goes on; an exception it raises ends the run.
+        failed: told of each one that could not be written, as to a full disk; without it, that ends the run.
     """
 
     file: Path
     due: Callable[[], bool]
     written: Callable[[Path], None] = lambda path: None
+    failed: Callable[[OSError], None] | None = None
 
 
 def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled: DistilledLoss | None) -> None:
     """Write everything that the rest of the run depends on; what stands under the name is always a whole checkpoint.
 
     One safetensors file, with what is no tensor as JSON in its metadata: nothing here is ever unpickled.
+
+    Raises:
+        OSError: it could not be written, as to a full disk. What had been is removed.
     """
     tensors = phase.tensors()
     if distilled:
@@ -95,10 +100,14 @@ def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled
     fresh = file.with_name(file.name + ".new")
     # No copies: on a CPU what is written is what trains, and a second set of weights and moments may not fit.
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, fresh, {_RUN: json.dumps(document)})
-    with fresh.open("rb") as written:
-        os.fsync(written.fileno())
-    fresh.replace(file)
+    try:
+        save_file(contiguous, fresh, {_RUN: json.dumps(document)})
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
+        fresh.replace(file)
+    except (OSError, SafetensorError) as error:
+        fresh.unlink(missing_ok=True)
+        raise OSError(f"The checkpoint {file.name} cannot be written: {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -274,12 +274,21 @@ class Run:
             self.position.step = step
             self.position.seconds[name] = before + time.monotonic() - started
             if self.checkpointing and self.checkpointing.due():
-                save_checkpoint(self.checkpointing.file, phase, self.position, distilled)
-                self.ranks.check()
-                self.checkpointing.written(self.checkpointing.file)
+                self._save(self.checkpointing, phase, distilled)
 
         phase.run(first, after_step)
         self.position.seconds.setdefault(name, 0.0)
+
+    def _save(self, checkpointing: Checkpointing, phase: FineTuning, distilled: DistilledLoss | None) -> None:
+        try:
+            save_checkpoint(checkpointing.file, phase, self.position, distilled)
+        except OSError as error:
+            if checkpointing.failed is None:
+                raise
+            checkpointing.failed(error)
+        else:
+            self.ranks.check()
+            checkpointing.written(checkpointing.file)
 
     def _fingerprint(self, tables: Sequence[pa.Table]) -> str:
         """Of all that the result depends on: spec, weights, rows, labels, versions, device."""

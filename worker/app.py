@@ -6,6 +6,7 @@ Start it with `celery -A worker.app worker -P prefork -c 1 -Q default`.
 import mmap
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -89,12 +90,13 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
             with lender.free(is_stopping) as loan:
                 if not loan.offers:
                     break  # all are lent to jobs beside us; the reconciler rings again
+                asked = time.monotonic()
                 claim = _claim(database, queue, loan.offers)
                 if claim is None:
                     break
                 loan.keep(claim.gpus)
                 attempts += 1
-                supervisor.run(claim, loan.variables())
+                supervisor.run(claim, loan.variables(), asked)
     except DATABASE_AWAY as error:
         log.warning("database_away", error=str(error.__cause__ or error))  # the reconciler rings again
     except OSError as error:

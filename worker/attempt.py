@@ -144,7 +144,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
         )
 
     def go_on_from(resume_from: Path | None) -> PruningResult:
-        checkpointing = Checkpointing(scratch / "checkpoint.safetensors", saver.due, saver.written)
+        checkpointing = Checkpointing(scratch / "checkpoint.safetensors", saver.due, saver.written, saver.failed)
         return run(spec, reporter, checkpointing=checkpointing, resume_from=resume_from)
 
     try:

@@ -11,15 +11,27 @@ from worker.process import Trainer
 log = structlog.get_logger(__name__)
 
 
+def safe_until(renewed: float, settings: Settings) -> float:
+    """The moment after which a job may be another's: a little before its lease's end, to be still in time.
+
+    Args:
+        renewed: when the claim, or the last renewal that came through, was sent (CLOCK_MONOTONIC).
+        settings: how long a lease lasts, and how often the supervisor looks.
+    """
+    lease, poll = settings.lease_s, settings.poll_s
+    return renewed + lease - max(lease / 10, min(2 * poll, lease / 4))
+
+
 class LeaseKeeper:
     """Renews the lease of one attempt, and between two renewals looks for requests.
 
     Attributes:
         answer: the database's last word.
-        renewed: when the last renewal that came through was sent (CLOCK_MONOTONIC): the lease lasts from then at least.
+        renewed: when the claim, or the last renewal that came through, was sent (CLOCK_MONOTONIC): the lease lasts from
+            then at least.
     """
 
-    def __init__(self, database: Database, fence: Fence, settings: Settings, trainer: Trainer) -> None:
+    def __init__(self, database: Database, fence: Fence, settings: Settings, trainer: Trainer, since: float) -> None:
         """Start to keep a lease that has just been given.
 
         Args:
@@ -27,9 +39,10 @@ class LeaseKeeper:
             fence: whose lease.
             settings: how long it lasts, how often it is renewed and looked at.
             trainer: whose output goes into the database on the way.
+            since: when the lease was asked for.
         """
         self.answer = LeaseAnswer.KEEP
-        self.renewed = time.monotonic()
+        self.renewed = since
         self._database = database
         self._fence = fence
         self._settings = settings
@@ -41,9 +54,8 @@ class LeaseKeeper:
 
     @property
     def safe_until(self) -> float:
-        """The moment after which the job may be another's: a little before the lease's end, to be still in time."""
-        lease, poll = self._settings.lease_s, self._settings.poll_s
-        return self.renewed + lease - max(lease / 10, min(2 * poll, lease / 4))
+        """The moment after which the job may be another's, as far as is known."""
+        return safe_until(self.renewed, self._settings)
 
     def stop(self) -> None:
         """Ask no more. A question that hangs is left alone: it ends with the database, or with this process."""
@@ -76,7 +88,7 @@ class LeaseKeeper:
     def write_log(self) -> None:
         """Put the trainer's output into the database, if there is anything new."""
         text, printed = self._trainer.output()
-        if printed == self._logged:
+        if printed <= self._logged:  # less: its folder is gone, and what is known of it must not go, too
             return
         with self._database.write() as session:
             keep_log(session, self._fence, text, printed)

@@ -40,13 +40,14 @@ class Trainer:
         pulse: what it and we tell each other all the time.
     """
 
-    def __init__(self, claim: Claim, scratch: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, claim: Claim, scratch: Path, variables: Mapping[str, str], deadline: float) -> None:
         """Start it.
 
         Args:
             claim: what it works on.
             scratch: its folder.
             variables: of its environment, which say what devices it has.
+            deadline: until when the job is surely its own (CLOCK_MONOTONIC), should we stand still from here on.
 
         Raises:
             OSError: it could not be started.
@@ -67,6 +68,7 @@ class Trainer:
             }
         )
         self.pulse = Pulse(scratch / PULSE)
+        self.pulse.deadline = deadline
         self._cut = 0
         self._log = scratch / "trainer.log"
         with self._log.open("ab") as output:  # appending, so that it can be cut while it is written

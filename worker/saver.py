@@ -91,17 +91,30 @@ class Saver:
         while not (saved := self._publish(file)) and self._stop_requested:
             self._reporter.stop_if_asked()
             time.sleep(_STOP_RETRY_S)
-        self._reporter.beat()
-        self._since = time.monotonic()
         if saved:
             log.info("The checkpoint at step %d is safe.", self._reporter.step)
-            self._costs.append(self._since - self._begun)
+            self._costs.append(time.monotonic() - self._begun)
             cost = min(self._costs) / _MOST_OF_THE_TIME
-            self.interval = min(max(cost, self._settings.checkpoint_s), _RAREST * self._settings.checkpoint_s)
+            self._go_on(min(max(cost, self._settings.checkpoint_s), _RAREST * self._settings.checkpoint_s))
         else:
-            self.interval = min(_RETRY_S, self._settings.checkpoint_s)
+            self._go_on(min(_RETRY_S, self._settings.checkpoint_s))
         if self._stop_requested:
             raise Stopped
+
+    def failed(self, error: OSError) -> None:
+        """Go on without a checkpoint that could not be written here; where a stop waits for it, the next step tries.
+
+        Raises:
+            Stopped: the end of the run was requested.
+        """
+        log.warning("%s The run goes on without it, and tries again.", error)
+        self._reporter.stop_if_asked()
+        self._go_on(min(_RETRY_S, self._settings.checkpoint_s))
+
+    def _go_on(self, interval: float) -> None:
+        self._reporter.beat()
+        self._since = time.monotonic()
+        self.interval = interval
 
     def _publish(self, file: Path) -> bool:
         """Whether the checkpoint came through."""

@@ -5,8 +5,9 @@ import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -17,6 +18,8 @@ _PREFIX = "job_"
 _LOCK = ".lock"
 #: Below this a worker claims nothing: not even a small model would fit.
 _LEAST_FREE_BYTES = 64 * 2**20
+#: To make and lock a folder takes no time; so much, in seconds, leaves room for clocks that are set.
+_LONGEST_MAKING_S = 6 * 3600.0
 
 
 class Scratch:
@@ -63,6 +66,10 @@ class Scratch:
 
     def sweep(self) -> None:
         """Remove the folders of attempts whose supervisor is dead."""
+        for path in self._root.glob(f".{_PREFIX}*"):  # its maker ended before it had its name
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _LONGEST_MAKING_S:
+                    shutil.rmtree(path, ignore_errors=True)
         for path in self._root.glob(f"{_PREFIX}*"):
             try:
                 descriptor = _locked(path)

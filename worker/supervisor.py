@@ -24,7 +24,7 @@ from store import (
     release_preempted,
     release_starved,
 )
-from worker.keeper import LeaseKeeper
+from worker.keeper import LeaseKeeper, safe_until
 from worker.oom_killer import oom_kills
 from worker.process import Trainer, TrainerExit, describe_exit
 from worker.scratch import Scratch
@@ -56,20 +56,21 @@ class Supervisor:
         self._scratch = scratch
         self._is_stopping = is_stopping
 
-    def run(self, claim: Claim, variables: Mapping[str, str]) -> None:
+    def run(self, claim: Claim, variables: Mapping[str, str], since: float) -> None:
         """See a claimed attempt through to its end, whatever happens to the trainer.
 
         Args:
             claim: the attempt.
             variables: of the trainer's environment, which say what devices it has.
+            since: when the claim was asked for (CLOCK_MONOTONIC): the lease lasts from then at least.
         """
         bound = log.bind(job=claim.fence.job_id, attempt=claim.fence.attempt)
         try:
             with self._scratch.folder(f"{claim.fence.job_id}-{claim.fence.attempt}") as scratch:
                 bound.info("attempt_started")
                 killed_before = oom_kills()
-                trainer = Trainer(claim, scratch, variables)
-                keeper = LeaseKeeper(self._database, claim.fence, self._settings, trainer)
+                trainer = Trainer(claim, scratch, variables, safe_until(since, self._settings))
+                keeper = LeaseKeeper(self._database, claim.fence, self._settings, trainer, since)
                 try:
                     stalled = self._watch(trainer, keeper)
                 finally:

@@ -2,6 +2,7 @@
 
 import json
 import pickletools
+import resource
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -232,6 +233,30 @@ def test_a_damaged_checkpoint_is_refused(kept: int, model_dir: Path, checkpoint:
     damaged.write_bytes(checkpoint.read_bytes()[:kept])
     with pytest.raises(CheckpointError, match="cannot be read"):
         run(model_dir, tmp_path / "out", short_spec(), [], resume_from=damaged)
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(model_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.safetensors"
+    failed: list[str] = []
+    written: list[object] = []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def due() -> bool:
+        if not failed:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may be longer
+        return True
+
+    def note(error: OSError) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        failed.append(str(error))
+        assert list(tmp_path.iterdir()) == [], "what had been written is gone, and its room with it"
+
+    seldom = Checkpointing(file, due, lambda path: written.append(position_in(path)["step"]), note)
+    run(model_dir, tmp_path / "out", short_spec(), [], checkpointing=seldom)
+    [told] = failed
+    assert "checkpoint.safetensors cannot be written: " in told
+    assert "File too large" in told
+    assert written == list(range(2, 25))
 
 
 def test_the_latest_checkpoint_replaces_the_former_as_a_whole(model_dir: Path, tmp_path: Path) -> None:

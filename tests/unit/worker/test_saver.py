@@ -105,6 +105,19 @@ def test_a_stop_waits_until_its_checkpoint_is_safe(scene: Scene) -> None:
     assert scene.tries == 6
 
 
+def test_a_full_disk_is_tried_again_soon_and_stops_no_cancel(scene: Scene) -> None:
+    full = OSError("The checkpoint cannot be written: No space left on device.")
+    scene.saver.failed(full)
+    assert scene.saver.interval == 30
+    assert not scene.saver.due()
+    scene.saver.request_stop()
+    scene.saver.failed(full)
+    assert scene.saver.due(), "at the next step"
+    scene.reporter.request_stop()
+    with pytest.raises(Stopped):
+        scene.saver.failed(full)
+
+
 def test_a_cancel_does_not_wait_for_it(scene: Scene) -> None:
     scene.saver.request_stop()
     scene.reporter.request_stop()

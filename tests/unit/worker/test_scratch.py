@@ -1,7 +1,9 @@
 """The scratch folder: private, shared by the workers of a host, and swept of what the dead have left."""
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,17 @@ def test_a_sweep_takes_the_folders_of_the_dead_and_no_others(tmp_path: Path) -> 
         owner.wait()
         scratch.sweep()
         assert sorted(path.name for path in tmp_path.iterdir()) == [own.name, "notes"]
+
+
+def test_a_folder_whose_maker_died_at_once_goes_when_it_is_old(scratch: Scratch, tmp_path: Path) -> None:
+    root = tmp_path / "not" / "there"
+    old, new = root / ".job_a-1.17", root / ".job_b-1.18"
+    for each in (old, new):
+        each.mkdir()
+    long_ago = time.time() - 7 * 3600
+    os.utime(old, (long_ago, long_ago))
+    scratch.sweep()
+    assert list(root.iterdir()) == [new]
 
 
 def test_what_lies_where_a_folder_shall_be_is_cleared_away(scratch: Scratch, tmp_path: Path) -> None:

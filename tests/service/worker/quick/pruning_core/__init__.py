@@ -42,6 +42,7 @@ class Checkpointing:
     file: Path
     due: Callable[[], bool]
     written: Callable[[Path], None]
+    failed: Callable[[OSError], None]
 
 
 @dataclass(frozen=True)
