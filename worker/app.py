@@ -22,6 +22,7 @@ from worker.broker import tolerate_rubbish
 from worker.devices import devices_of
 from worker.lending import Lender
 from worker.lifeline import die_with_parent
+from worker.rest import Rest
 from worker.scratch import Scratch
 from worker.supervisor import Supervisor
 
@@ -47,6 +48,10 @@ app.conf.update(
 
 #: One byte shared with the pool's children, set when the worker is asked to stop. No lock that a SIGKILL could keep.
 _stopping = mmap.mmap(-1, 1)
+
+
+#: Of this process, over all that it is rung for.
+_rest = Rest()
 
 
 @worker_shutting_down.connect
@@ -83,7 +88,7 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
     lender = Lender(devices_of(settings.worker_gpus), settings.scratch_dir)
     attempts = 0
     try:
-        while not is_stopping():
+        while not is_stopping() and _rest.is_over():
             # Before the claim: a worker that cannot write must leave the jobs to those that can.
             scratch.check()
             scratch.sweep()
@@ -96,7 +101,11 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
                     break
                 loan.keep(claim.gpus)
                 attempts += 1
-                supervisor.run(claim, loan.variables(), asked)
+                began = supervisor.run(claim, loan.variables(), asked)
+            if (seconds := _rest.note(began=began)) > 0:
+                log.error(
+                    "worker_rests", for_s=seconds, reason="its trainers die before they begin; see the jobs' logs"
+                )
     except DATABASE_AWAY as error:
         log.warning("database_away", error=str(error.__cause__ or error))  # the reconciler rings again
     except OSError as error:

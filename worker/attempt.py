@@ -87,6 +87,7 @@ def carry_out(assignment: Path) -> TrainerExit:
     claim = _read_claim(assignment)
     settings = Settings()
     pulse = Pulse(assignment.parent / PULSE)
+    pulse.beat = time.monotonic()  # all is there that a trainer needs
     database = AnnouncedDatabase(settings.database_url, pulse)
     transformers_logging.set_verbosity(logging.ERROR)
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s")

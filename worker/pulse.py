@@ -34,7 +34,7 @@ class Pulse:
 
     @property
     def beat(self) -> float:
-        """When the trainer last got on with its work; zero before it has."""
+        """When the trainer last got on with its work; zero until it has been loaded."""
         return float(_FORMAT.unpack_from(self._map, _BEAT)[0])
 
     @beat.setter

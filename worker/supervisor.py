@@ -56,13 +56,16 @@ class Supervisor:
         self._scratch = scratch
         self._is_stopping = is_stopping
 
-    def run(self, claim: Claim, variables: Mapping[str, str], since: float) -> None:
+    def run(self, claim: Claim, variables: Mapping[str, str], since: float) -> bool:
         """See a claimed attempt through to its end, whatever happens to the trainer.
 
         Args:
             claim: the attempt.
             variables: of the trainer's environment, which say what devices it has.
             since: when the claim was asked for (CLOCK_MONOTONIC): the lease lasts from then at least.
+
+        Returns:
+            False if the trainer died before it came as far as its job: something is wrong here, and not with the job.
         """
         bound = log.bind(job=claim.fence.job_id, attempt=claim.fence.attempt)
         try:
@@ -79,10 +82,13 @@ class Supervisor:
                 starved = trainer.exit_code == -signal.SIGKILL and oom_kills() != killed_before
                 self._conclude(claim.fence, trainer, keeper, stalled=stalled, starved=starved)
                 bound.info("attempt_ended", exit_code=trainer.exit_code, answer=keeper.answer, stalled=stalled)
+                asked_to_stop = keeper.answer is not LeaseAnswer.KEEP or self._is_stopping()
+                return trainer.pulse.beat > 0.0 or asked_to_stop
         except OSError as error:
             bound.exception("attempt_could_not_run")
             detail = f"The worker could not run the trainer: {error}. Look at its scratch folder and disk."
             self._write_end(lambda session: release_crashed(session, claim.fence, JobError("worker_error", detail)))
+            return False
 
     def _watch(self, trainer: Trainer, keeper: LeaseKeeper) -> bool:
         """Return when the trainer has ended or must be killed; say whether that is because it got no further."""

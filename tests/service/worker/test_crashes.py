@@ -65,12 +65,16 @@ def test_a_killed_supervisor_is_replaced_by_celery(stage: Stage) -> None:
     stage.audit(job_id)
 
 
-def test_a_trainer_that_cannot_start_shows_why(stage: Stage) -> None:
-    stage.worker(science=BROKEN)
-    job_id = stage.submit(max_attempts=1)
+def test_a_trainer_that_cannot_start_shows_why_and_its_worker_leaves_the_next_job_to_others(stage: Stage) -> None:
+    broken = stage.worker(science=BROKEN)
+    job_id = stage.submit(max_attempts=1, priority=1)
+    other = stage.submit()
     error = stage.wait_for(job_id, JobStatus.FAILED).error
     assert error is not None
     assert "ImportError: libcudart.so.99: cannot open shared object file" in str(error["log_tail"])
+    until(lambda: broken.log().count("succeeded in") == 2, told=broken.log)  # it has heard both rings
+    assert "worker_rests" in broken.log()
+    assert stage.attempts(other) == []
 
 
 def test_a_worker_that_cannot_write_leaves_the_jobs_to_others(stage: Stage, tmp_path: Path) -> None:
