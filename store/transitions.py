@@ -8,7 +8,7 @@ from store.clock import db_now
 from store.documents import JsonObject
 from store.engine import WriteSession
 from store.events import write_event
-from store.states import ALLOWED, TERMINAL, JobStatus
+from store.states import ACTIVE, ALLOWED, TERMINAL, JobStatus
 from store.tables import Job
 
 
@@ -44,7 +44,8 @@ def move(
     forbidden = [state for state in from_ if to not in ALLOWED[state]]
     if forbidden:
         raise ValueError(f"No job may go from {', '.join(forbidden)} to {to}. See store.states.ALLOWED.")
-    finished: Mapping[str, object] = {"finished_at": db_now(), "eta_s": None} if to in TERMINAL else {}
+    finished: Mapping[str, object] = {"finished_at": db_now()} if to in TERMINAL else {}
+    left: Mapping[str, object] = {} if to in ACTIVE else {"eta_s": None}  # the next attempt tells its own
     statement = (
         update(Job)
         .where(Job.id == job_id, Job.status.in_(from_))
@@ -54,6 +55,7 @@ def move(
             event_seq=Job.event_seq + 1,
             updated_at=db_now(),
             **finished,
+            **left,
             **(columns or {}),
         )
         .returning(Job.event_seq, Job.attempt)

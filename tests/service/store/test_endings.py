@@ -48,6 +48,19 @@ def report(database: Database) -> BlobRef:
     return DatabaseBlobStore(database).write([b"{}"])
 
 
+def test_the_time_that_is_left_goes_with_the_attempt_that_told_it(
+    database: Database, running: Fence, claim: Callable[[], Claim | None], look: Callable[[str], Job]
+) -> None:
+    with database.write() as session:
+        record_progress(session, running, step=10, eta_s=100.0)
+    assert look(running.job_id).eta_s == 100.0
+    with database.write() as session:
+        release_preempted(session, running)
+    assert claim() is not None
+    job = look(running.job_id)
+    assert (job.status, job.step, job.eta_s) == (JobStatus.RUNNING, 10, None), "the next one has not told its own"
+
+
 def test_a_job_succeeds_with_its_files_and_masks(
     database: Database, team: str, running: Fence, report: BlobRef, look: Callable[[str], Job]
 ) -> None:
