@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from pruning_core.architectures import compile_pattern
 from pruning_core.columns import Part
@@ -12,8 +12,12 @@ from pruning_core.schedule import Shape
 
 #: No machine has more.
 MOST_GPUS = 64
+#: Of one run, dense or pruned.
+MOST_STEPS = 10_000_000
 #: What a batch_size of `auto` begins with.
 _AUTO_BATCH = 32
+_MOST_PASSES = 1024
+_PASSES = {"type": "integer", "minimum": 1, "maximum": _MOST_PASSES}
 _BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"const": "auto"}]}
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -87,7 +91,7 @@ class Training(Part):
         description="Passes over the training split; 0 prunes without training. Default: 6, but 0 for `wanda`.",
     )
     max_steps: int | None = Field(
-        default=None, ge=0, le=10_000_000, description="Optimizer steps; replaces epochs when given."
+        default=None, ge=0, le=MOST_STEPS, description="Optimizer steps; replaces epochs when given."
     )
     batch_size: Annotated[int, WithJsonSchema(_BATCH_SIZE)] = Field(
         default=_AUTO_BATCH,
@@ -99,7 +103,9 @@ class Training(Part):
     auto_batch: bool = Field(
         default=False, description="Set by a batch_size of `auto`: it may be halved where memory does not suffice."
     )
-    gradient_accumulation: int = Field(default=1, ge=1, le=1024, description="Forward passes per optimizer step.")
+    gradient_accumulation: Annotated[int, WithJsonSchema(_PASSES)] = Field(
+        default=1, ge=1, description="Forward passes per optimizer step."
+    )
     gpus: int = Field(
         default=1,
         ge=1,
@@ -148,6 +154,16 @@ class Training(Part):
         description="Also fine-tune the unpruned model on the same data and steps, to compare with. "
         "Without it a run takes about half the time.",
     )
+
+    @field_validator("gradient_accumulation")
+    @classmethod
+    def _few_passes(cls, passes: int, fields: ValidationInfo) -> int:
+        most = _MOST_PASSES
+        if fields.data.get("auto_batch") and (size := fields.data.get("batch_size")):
+            most = most * _AUTO_BATCH // size  # a batch that was halved has twice as many
+        if passes > most:
+            raise ValueError(f"must be less than or equal to {most}.")
+        return passes
 
     @model_validator(mode="before")
     @classmethod

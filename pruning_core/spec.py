@@ -11,9 +11,9 @@ from pruning_core.defaults import default_cooldown, default_dense_learning_rate,
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
-from pruning_core.settings import Distillation, Export, Pruning, ScheduleSpec, Scope, Training
+from pruning_core.settings import MOST_STEPS, Distillation, Export, Pruning, ScheduleSpec, Scope, Training
 
-__all__ = ["METHODS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
+__all__ = ["METHODS", "MOST_STEPS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
 
 class PruningSpec(Part):

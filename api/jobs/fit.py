@@ -11,6 +11,7 @@ from api.models.shapes import shapes_of
 from pruning_core.architectures import max_tokens, tasks_of, too_long
 from pruning_core.columns import QuestionAnswering, TokenClassification
 from pruning_core.schedule import ScheduleError
+from pruning_core.spec import MOST_STEPS
 from store import Model
 
 #: Families whose own tokenizers give the second text of a pair another token type.
@@ -73,7 +74,7 @@ def check_untrained(spec: JobSpec, task: Task, labels: Sequence[Value], model: M
 
 
 def check_steps(spec: JobSpec, train_rows: int, findings: Findings) -> None:
-    """Note a run too short to prune in, or with too few rows for one batch."""
+    """Note a run too short to prune in or too long to be counted, or with too few rows for one batch."""
     if not spec.trains:
         return
     if train_rows < spec.training.batch_size and findings.sound("training"):
@@ -84,6 +85,14 @@ def check_steps(spec: JobSpec, train_rows: int, findings: Findings) -> None:
         )
         return
     if not findings.sound("training", "pruning"):
+        return
+    if (steps := spec.total_steps(train_rows)) > MOST_STEPS:
+        findings.wrong(
+            ("training", "epochs"),
+            f"{spec.epochs:g} passes over {train_rows} rows in steps of {spec.training.batch_size} × "
+            f"{spec.training.gradient_accumulation} are {steps} steps, and at most {MOST_STEPS} are possible. Take "
+            "fewer epochs or larger batches.",
+        )
         return
     try:
         spec.schedule(train_rows)

@@ -5,8 +5,13 @@ from typing import Any
 
 import pytest
 
+from api.jobs.findings import Findings
+from api.jobs.fit import check_steps
+from api.jobs.spec import JobSpec
 from tests.unit.api.calling import Api, detail, pointers
 from tests.unit.api.uploads import bert_files, sentences
+
+_PASSES = "/training/gradient_accumulation"
 
 # (what is wrong, what is added to a good spec, the field that is named, what must be said about it)
 BAD: list[tuple[str, dict[str, Any], str, str]] = [
@@ -87,6 +92,13 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "pruning window of 0",
     ),
     ("a run too short to prune in", {"training": {"max_steps": 5}}, "/pruning/schedule", "Train longer"),
+    ("too many passes a step", {"training": {"gradient_accumulation": 1025}}, _PASSES, "equal to 1024"),
+    (
+        "too many passes a step once the batch is halved",
+        {"training": {"batch_size": 64, "auto_batch": True, "gradient_accumulation": 1024}},
+        _PASSES,
+        "equal to 512",
+    ),
     ("fewer rows than a batch", {"training": {"batch_size": 512}}, "/training/batch_size", "400 rows"),
     ("more tokens than positions", {"training": {"max_length": 33}}, "/training/max_length", "Use 32 or less"),
     ("a pattern that selects nothing", {"pruning": {"modules": "decoder"}}, "/pruning/modules", "encoder.layer.0"),
@@ -112,6 +124,18 @@ UNAVAILABLE: list[tuple[dict[str, Any], str]] = [
 def spec(model: str, dataset: str) -> dict[str, Any]:
     """A spec that is accepted as it is."""
     return {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+
+
+def test_more_steps_than_can_be_counted_are_refused() -> None:
+    asked = {"model": "m", "dataset": "d", "method": "movement", "target_sparsity": 0.9}
+    spec = JobSpec.model_validate({**asked, "training": {"epochs": 1000, "batch_size": 1}})
+    findings = Findings([])
+    check_steps(spec, 10_000, findings)
+    assert not findings.errors
+    check_steps(spec, 3_000_000, findings)
+    [error] = findings.errors
+    assert error.pointer == "/training/epochs"
+    assert "3000000000 steps" in error.detail
 
 
 def test_every_bad_spec_is_refused_by_field_and_nothing_is_stored(api: Api, spec: dict[str, Any]) -> None:
