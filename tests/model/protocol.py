@@ -5,7 +5,7 @@ anybody else may act, so the model grants the protocol less than the store does,
 locks from one to the other: what holds here does not rest on a lock.
 
 An action is a function that yields, for a state, each step that could be taken and the state after it. To extend the
-protocol (a pause, a retry), write its transaction in `rows.py`, its action here, and name the action in `ACTIONS`.
+protocol (a retry, say), write its transaction in `rows.py`, its action here, and name the action in `ACTIONS`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -142,10 +142,18 @@ def report_crash(state: State, guards: Guards) -> Steps:
 
 def give_back(state: State, guards: Guards) -> Steps:
     """A worker was asked to stop."""
-    if sum(row.preemptions for row in state.jobs) < rows.MAX_PREEMPTIONS:
+    if _may_be_given_back(state):
         for number, worker in _awake(state, Doing.WORKING):
             after = rows.preempt(state.jobs[worker.job], worker.attempt, guards)
             yield _written(state, "give back", number, after, IDLE)
+
+
+def leave_to_pause(state: State, guards: Guards) -> Steps:
+    """A worker has saved a checkpoint, because a pause was asked for."""
+    for number, worker in _awake(state, Doing.WORKING):
+        if state.jobs[worker.job].status is JobStatus.PAUSING:
+            after = rows.preempt(state.jobs[worker.job], worker.attempt, guards)
+            yield _written(state, "leave", number, after, IDLE)
 
 
 def die(state: State, guards: Guards) -> Steps:
@@ -201,6 +209,21 @@ def cancel(state: State, guards: Guards) -> Steps:
             yield Step("a user cancels", job=job), _with(state, job, after)
 
 
+def pause(state: State, guards: Guards) -> Steps:
+    """A user asks for a pause."""
+    for job, row in enumerate(state.jobs):
+        after = rows.request_pause(row)
+        if after and (not after.live or _may_be_given_back(state)):
+            yield Step("a user pauses", job=job), _with(state, job, after)
+
+
+def resume(state: State, guards: Guards) -> Steps:
+    """A user lets a paused job go on."""
+    for job, row in enumerate(state.jobs):
+        if after := rows.request_resume(row):
+            yield Step("a user resumes", job=job), _with(state, job, after)
+
+
 ACTIONS: tuple[Action, ...] = (
     choose,
     claim,
@@ -211,6 +234,7 @@ ACTIONS: tuple[Action, ...] = (
     confirm_cancel,
     report_crash,
     give_back,
+    leave_to_pause,
     die,
     freeze,
     thaw,
@@ -218,9 +242,11 @@ ACTIONS: tuple[Action, ...] = (
     notice,
     expire,
     cancel,
+    pause,
+    resume,
 )
 
-UNHELPFUL = frozenset({"die over", "freeze over", "a user cancels"})
+UNHELPFUL = frozenset({"die over", "freeze over", "a user cancels", "a user pauses", "a user resumes"})
 """Steps that no job may need in order to end."""
 
 
@@ -250,6 +276,12 @@ def _in_order(workers: tuple[Worker, ...]) -> tuple[Worker, ...]:
 @cache
 def _swapped(workers: tuple[Worker, ...]) -> tuple[Worker, ...]:
     return tuple(worker._replace(job=1 - worker.job) if worker.job >= 0 else worker for worker in workers)
+
+
+def _may_be_given_back(state: State) -> bool:
+    """Whether one more attempt may leave its job without a crash, counting those that are about to."""
+    leaving = sum(row.preemptions + (row.status is JobStatus.PAUSING) for row in state.jobs)
+    return leaving < rows.MAX_PREEMPTIONS
 
 
 def _awake(state: State, doing: Doing) -> Iterator[tuple[int, Worker]]:

@@ -14,7 +14,8 @@ MAX_ATTEMPTS = 2
 """How many attempts of a job may be lost: the fewest with which one is taken over."""
 
 MAX_PREEMPTIONS = 1
-"""How many waiting jobs may have been given back at once: without a bound the attempts, and the states, had no end."""
+"""How many jobs that have not ended may have been given back, or paused while they ran: without a bound the attempts,
+and the states, had no end."""
 
 
 class Guard(StrEnum):
@@ -79,7 +80,7 @@ def end(row: Row, attempt: int, to: JobStatus, guards: Guards) -> Row | None:
 
 def preempt(row: Row, attempt: int, guards: Guards) -> Row | None:
     """`store.endings.release_preempted`."""
-    after = end(row, attempt, JobStatus.QUEUED, guards)
+    after = end(row, attempt, JobStatus.PAUSED if row.status is JobStatus.PAUSING else JobStatus.QUEUED, guards)
     return after and (after if after.status in TERMINAL else after._replace(preemptions=row.preemptions + 1))
 
 
@@ -100,7 +101,7 @@ def expire(row: Row, attempt: int, guards: Guards) -> Row | None:
 
 
 def request_cancel(row: Row) -> Row | None:
-    """`store.cancellation.request_cancel`."""
+    """`store.requests.request_cancel`."""
     if row.status in TERMINAL:
         return None
     if row.status in {JobStatus.QUEUED, JobStatus.PAUSED}:
@@ -108,9 +109,22 @@ def request_cancel(row: Row) -> Row | None:
     return row._replace(status=JobStatus.CANCELLING)
 
 
+def request_pause(row: Row) -> Row | None:
+    """`store.requests.request_pause`."""
+    after = {JobStatus.QUEUED: JobStatus.PAUSED, JobStatus.RUNNING: JobStatus.PAUSING}.get(row.status)
+    return None if after is None else row._replace(status=after)
+
+
+def request_resume(row: Row) -> Row | None:
+    """`store.requests.request_resume`."""
+    return row._replace(status=JobStatus.QUEUED) if row.status is JobStatus.PAUSED else None
+
+
 def _lost(row: Row) -> Row:
     if row.status is JobStatus.CANCELLING:
         return _ended(row, JobStatus.CANCELLED)
+    if row.status is JobStatus.PAUSING:  # no crash is counted
+        return _ended(row._replace(preemptions=row.preemptions + 1), JobStatus.PAUSED)
     lost = row._replace(crashes=row.crashes + 1)
     return _ended(lost, JobStatus.QUEUED if lost.crashes < MAX_ATTEMPTS else JobStatus.FAILED)
 

@@ -27,14 +27,13 @@ from store import (
     ensure_team,
     peek,
     renew,
-    request_cancel,
     requeue_expired,
 )
 from store.clock import db_now
 from tests.model import protocol, rows
 from tests.model.protocol import IDLE, Action, Doing, State, Step, Worker
 from tests.model.rows import Row
-from tests.service.store.verbs import ENDINGS, WORK, Write
+from tests.service.store.verbs import ENDINGS, REQUESTS, WORK, Request, Write
 
 WALKS = 200 * int(os.environ.get("THOROUGH", "1"))
 STEPS = 15
@@ -46,7 +45,14 @@ WRITES: dict[str, Write] = {
     "fail": ENDINGS["fail"],
     "confirm the cancel of": ENDINGS["confirm the cancel"],
     "give back": ENDINGS["give back"],
+    "leave": ENDINGS["give back"],
     "report the crash of": ENDINGS["report a crash"],
+}
+
+REQUESTED: dict[str, Request] = {
+    "a user cancels": REQUESTS["cancel"],
+    "a user pauses": REQUESTS["pause"],
+    "a user resumes": REQUESTS["resume"],
 }
 
 
@@ -69,8 +75,8 @@ class Replay:
             with self._database.write() as session:
                 if step.worker >= 0:
                     self._act(session, step.worker, step)
-                elif step.verb == "a user cancels":
-                    request_cancel(session, self._team, self._jobs[step.job])
+                elif step.verb in REQUESTED:
+                    REQUESTED[step.verb].do(session, self._team, self._jobs[step.job])
                 elif step.verb == "time passes the lease of":
                     job = Attempt.job_id == self._jobs[step.job]
                     session.execute(update(Attempt).where(job).values(lease_expires_at=db_now()))
@@ -153,6 +159,7 @@ OFTEN: dict[Action, float] = {
     protocol.finish: 0.4,
     protocol.die: 0.2,
     protocol.cancel: 0.2,
+    protocol.pause: 0.4,
     # what a walk takes together with the step before, or does by letting others go first
     protocol.claim: 0,
     protocol.notice: 0,
