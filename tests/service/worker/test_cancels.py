@@ -46,7 +46,7 @@ def test_a_cancel_reaches_a_trainer_that_is_still_starting_also_below_a_shell_th
     job_id = stage.submit(steps=1000)
     until(worker.trainers)
     cancel(stage, job_id)
-    stage.wait_for(job_id, JobStatus.CANCELLED, patience_s=15)
+    stage.wait_for(job_id, JobStatus.CANCELLED, patience_s=30)
     nothing_is_left(stage, job_id)
 
 
@@ -54,7 +54,7 @@ def test_a_running_job_is_cancelled_within_the_grace(manned: Stage) -> None:
     job_id = manned.submit(steps=1000)
     until(lambda: manned.is_training(job_id), told=lambda: manned.told(job_id))
     cancel(manned, job_id)
-    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=3)
+    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=20)
     assert manned.outcomes(job_id) == ["cancelled"]
     nothing_is_left(manned, job_id)
 
@@ -63,7 +63,7 @@ def test_a_trainer_that_does_not_listen_is_killed_by_a_cancel(manned: Stage) -> 
     job_id = manned.submit(behaviour="deaf", steps=1000)
     until(lambda: manned.is_training(job_id), told=lambda: manned.told(job_id))
     cancel(manned, job_id)
-    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=6)
+    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=20)
     nothing_is_left(manned, job_id)
 
 
@@ -71,7 +71,7 @@ def test_a_cancel_while_the_trainer_starts_is_obeyed(manned: Stage) -> None:
     job_id = manned.submit(steps=1000)
     manned.wait_for(job_id, JobStatus.RUNNING)
     cancel(manned, job_id)
-    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=5)
+    manned.wait_for(job_id, JobStatus.CANCELLED, patience_s=20)
     nothing_is_left(manned, job_id)
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_runs_too_long_fails_and_says_so(manned: Stage) -> None:
     until(lambda: manned.is_training(job_id), told=lambda: manned.told(job_id))
     with manned.database.write() as session:
         session.execute(update(Attempt).where(Attempt.job_id == job_id).values(deadline_at=db_now()))
-    error = manned.wait_for(job_id, JobStatus.FAILED, patience_s=6).error
+    error = manned.wait_for(job_id, JobStatus.FAILED, patience_s=20).error
     assert error is not None
     assert error["code"] == "max_runtime_exceeded"
     assert "limits.max_runtime_s" in str(error["detail"])

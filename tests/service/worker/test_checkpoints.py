@@ -54,7 +54,7 @@ def test_what_was_killed_goes_on_from_its_last_checkpoint(stage: Stage) -> None:
 
 def stop_the_worker(stage: Stage, worker: Running, job_id: str) -> None:
     worker.signal(signal.SIGTERM)
-    assert worker.ends(within_s=10) == 0
+    assert worker.ends(within_s=30) == 0
     assert stage.job(job_id).status is JobStatus.QUEUED
     stage.worker()
     stage.ring("default")

@@ -21,5 +21,5 @@ def test_a_worker_whose_clock_is_wrong_does_its_work(
     stage.worker(science=Path(f"{CLOCK}{os.pathsep}{QUICK}"))
     stage.reconciler()
     job_id = stage.submit(steps=3, ring=False)
-    stage.wait_for(job_id, JobStatus.SUCCEEDED, patience_s=15)
+    stage.wait_for(job_id, JobStatus.SUCCEEDED, patience_s=30)
     assert stage.outcomes(job_id) == ["succeeded"]

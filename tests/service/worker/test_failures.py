@@ -26,7 +26,7 @@ def test_an_error_that_would_repeat_itself_ends_the_job_at_once(manned: Stage) -
 
 def test_a_trainer_that_leaves_without_a_word_is_a_crash(manned: Stage) -> None:
     job_id = manned.submit(behaviour="leave", max_attempts=1)
-    error = manned.wait_for(job_id, JobStatus.FAILED, patience_s=10).error
+    error = manned.wait_for(job_id, JobStatus.FAILED, patience_s=30).error
     assert error is not None
     assert "without a result" in str(error["detail"])
 
