@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from secateur.cli.output import age_text, bytes_text, percent_text, results, seconds_text, status_text, table, time_text
-from secateur.resources import Artifact, Job, Result, Validation
+from secateur.resources import Artifact, Job, JobError, Result, Validation
 
 
 def print_jobs(jobs: Sequence[Job]) -> None:
@@ -37,28 +37,27 @@ def print_job(job: Job) -> None:
     facts.add_row("status", status_text(job["status"]) + (f", attempt {job['attempt']}" if job["attempt"] > 1 else ""))
     for field in ("model", "dataset", "method", "target_sparsity"):
         facts.add_row(field.replace("_", " "), escape(str(spec.get(field, "–"))))
-    if job["tags"]:
-        facts.add_row("tags", escape(", ".join(f"{key}:{value}" for key, value in job["tags"].items())))
     for moment in ("created_at", "started_at", "finished_at"):
         facts.add_row(moment.removesuffix("_at"), time_text(job[moment]))
-    if job["files_expired_at"]:
-        facts.add_row("files", f"removed {time_text(job['files_expired_at'])}")
-    if job["pinned"]:
-        facts.add_row("pinned", "yes")
-    progress = job["progress"]
-    if progress["total_steps"]:
-        eta_s = progress["eta_s"]
-        density = f", density {percent_text(progress['density'])}" if job["status"] == "running" else ""
-        left = f", {seconds_text(eta_s)} left" if eta_s is not None and job["status"] == "running" else ""
-        facts.add_row("progress", f"step {progress['step']} of {progress['total_steps']}{left}{density}")
+    for name, value in _marks(job):
+        if value:
+            facts.add_row(name, value)
     if job["result"]:
         for name, value in _outcome(job["result"]):
             facts.add_row(name, value)
     results.print(facts)
+    for warning in job["warnings"]:
+        results.print(f"[yellow]{escape(warning)}[/]", soft_wrap=True)
     if job["error"]:
-        results.print(f"[red]{escape(job['error']['code'])}[/]: {escape(job['error']['detail'])}", soft_wrap=True)
-        if log_tail := job["error"]["log_tail"]:
-            results.print(escape(log_tail.rstrip()), style="dim", soft_wrap=True)
+        _print_error(job["error"])
+
+
+def place_remarks(job: Job) -> list[str]:
+    """Where a waiting job stands in the line, and when it will be done; nothing of a job that is not in it."""
+    position, eta_s = job.get("queue_position"), job["progress"]["eta_s"]
+    if job["status"] != "queued" or not position:
+        return []
+    return [f"number {position} in line", *([f"done in about {seconds_text(eta_s)}"] if eta_s is not None else [])]
 
 
 def print_validation(found: Validation) -> None:
@@ -83,6 +82,43 @@ def print_files(artifacts: Sequence[Artifact], paths: Sequence[Path]) -> None:
     for artifact, path in zip(artifacts, paths, strict=True):
         listing.add_row(escape(str(path)), bytes_text(artifact["size"]))
     results.print(listing)
+
+
+def _marks(job: Job) -> list[tuple[str, str]]:
+    """What not every job has; what this one has not is empty."""
+    expired_at = job["files_expired_at"]
+    return [
+        ("tags", escape(", ".join(f"{key}:{value}" for key, value in job["tags"].items()))),
+        ("tries again", job["retry_of"] or ""),
+        ("priority", str(job["priority"] or "")),
+        ("pinned", "yes" if job["pinned"] else ""),
+        ("files", f"removed {time_text(expired_at)}" if expired_at else ""),
+        ("place", ", ".join(place_remarks(job))),
+        ("progress", _progress_text(job)),
+    ]
+
+
+def _progress_text(job: Job) -> str:
+    progress = job["progress"]
+    if not progress["total_steps"]:
+        return ""
+    steps = f"step {progress['step']} of {progress['total_steps']}"
+    if job["status"] != "running":
+        return steps
+    return ", ".join(
+        [
+            *([progress["phase"]] if progress["phase"] else []),
+            steps,
+            *([f"{seconds_text(progress['eta_s'])} left"] if progress["eta_s"] is not None else []),
+            *([f"density {percent_text(progress['density'])}"] if progress["density"] is not None else []),
+        ]
+    )
+
+
+def _print_error(error: JobError) -> None:
+    results.print(f"[red]{escape(error['code'])}[/]: {escape(error['detail'])}", soft_wrap=True)
+    if log_tail := error["log_tail"]:
+        results.print(escape(log_tail.rstrip()), style="dim", soft_wrap=True)
 
 
 def _outcome(result: Result) -> list[tuple[str, str]]:

@@ -48,6 +48,7 @@ def retry(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
         print_json(job)
     else:
         results.print(job["id"], soft_wrap=True)
+        say(f"Queued as a job of its own. Follow it with: secateur watch {job['id']}")
 
 
 def pin(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:

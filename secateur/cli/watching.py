@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from secateur.cli.output import messages, percent_text, say, seconds_text, status_text
+from secateur.cli.report import place_remarks
 from secateur.client import Client
 from secateur.errors import SecateurError
 from secateur.resources import Job
@@ -148,10 +149,10 @@ def _doing(job: Job, *, styled: bool) -> str:
 
 def _remarks(job: Job, losses: str) -> list[str]:
     density, eta_s = job["progress"]["density"], job["progress"]["eta_s"]
-    if job["status"] == "queued" and (position := job.get("queue_position")):
-        return [f"number {position} in line", *([f"done in about {seconds_text(eta_s)}"] if eta_s is not None else [])]
+    if job["status"] == "paused":
+        return [f"goes on with: secateur resume {job['id']}"]
     if job["status"] != "running":
-        return []
+        return place_remarks(job)
     return [
         *([f"density {percent_text(density)}"] if density is not None else []),
         *([losses] if losses else []),

@@ -68,6 +68,12 @@ def test_a_waiting_job_says_where_it_stands(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
+def test_a_paused_job_says_how_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with _Lines() as lines:
+        lines.show(job("paused"), "")
+    assert capsys.readouterr().err.splitlines() == ["job_1 · paused · goes on with: secateur resume job_1"]
+
+
 def test_a_bar_shows_phase_step_density_loss_and_time_left() -> None:
     screen = io.StringIO()
     with _Bar(Console(file=screen, force_terminal=True, width=160, color_system=None)) as bar:
