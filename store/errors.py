@@ -74,7 +74,8 @@ class TransitionRefused(StoreError):
 
     def __init__(self, job_id: str, verb: str, status: str) -> None:
         why = _INSTEAD.get((verb, status)) or _BECAUSE.get(status, "only a job that has failed or was cancelled can")
-        super().__init__(f"Job {job_id} is {status} and cannot {verb}: {why}.")
+        is_so = f"has {status}" if status in ("succeeded", "failed") else f"is {status}"
+        super().__init__(f"Job {job_id} {is_so} and cannot {verb}: {why}.")
         self.job_id = job_id
         self.status = status
 

@@ -12,7 +12,9 @@ EXAMPLES: tuple[Problem, ...] = (
     problems.ScopeMissing("This needs a key with scope 'submit'; yours has: read."),
     problems.Missing("There is no job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1009."),
     problems.MethodNotAllowed("PUT is not possible on /v1/methods; use GET.", allowed="GET"),
-    problems.StateForbids("Job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1001 is succeeded and cannot be cancelled."),
+    problems.StateForbids(
+        "Job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1001 has succeeded and cannot be cancelled: it has ended."
+    ),
     problems.Expired("The files of job job_019a4f1e2d3c7b4a8f6e5d4c3b2a1001 were removed by the retention policy."),
     problems.TooSlow("The body came too slowly: 12 bytes in 20 seconds. Send it again."),
     problems.PreconditionFailed(

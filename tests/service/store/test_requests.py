@@ -103,8 +103,8 @@ def bring(
         ("running", "retry", "is running and cannot be tried again: only a job that has failed or was cancelled can"),
         ("paused", "retry", "cannot be tried again: resume it instead"),
         ("succeeded", "retry", "cannot be tried again: submit its spec again"),
-        ("succeeded", "cancel", "is succeeded and cannot be cancelled: it has ended"),
-        ("failed", "pause", "cannot be paused: it has ended, and can be tried again"),
+        ("succeeded", "cancel", "has succeeded and cannot be cancelled: it has ended"),
+        ("failed", "pause", "has failed and cannot be paused: it has ended, and can be tried again"),
     ],
 )
 def test_a_refusal_says_what_would_do(
