@@ -8,8 +8,8 @@ from sqlalchemy import Select, bindparam, select
 
 from store.engine import ReadSession
 from store.isolation import ACROSS_TEAMS
-from store.places import Standing, TeamInLine, standing_of
-from store.scheduling import backs_off, is_active, is_waiting, own_order
+from store.places import Standing, TeamInLine, is_in_line, standing_of
+from store.scheduling import is_active, own_order
 from store.states import JobStatus
 from store.tables import Job
 
@@ -36,7 +36,7 @@ class Place:
 
 
 def place_of(session: ReadSession, job: Job, max_running: int | None = None) -> Place | None:
-    """Say where a job stands; None unless it waits, and while it backs off after a crash.
+    """Say where a job stands; None unless it is in the line.
 
     Args:
         session: Where to read.
@@ -93,7 +93,7 @@ def _before(session: ReadSession, job: Job, standing: Standing) -> list[Job]:
 
 
 def _first(session: ReadSession, team: TeamInLine, queue: str, count: int) -> list[Job]:
-    mine = select(Job).where(is_waiting(), Job.team_id == team.team_id, Job.queue == queue, ~backs_off())
+    mine = select(Job).where(is_in_line(), Job.team_id == team.team_id, Job.queue == queue)
     return list(session.scalars(mine.order_by(*own_order()).limit(count), execution_options=ACROSS_TEAMS))
 
 

@@ -2,7 +2,8 @@
 
 The line is the order in which claims would take the jobs that wait if none that runs ended meanwhile. So a team's n-th
 job stands where the team has its turn with n - 1 more running jobs than now. Jobs that a limit holds back even then
-stand at the end. One look at the queue's index gives, by team, all that the position depends on.
+stand at the end; those that back off after a crash, or ask for more GPUs than any worker offers, are not in the line.
+One look at the queue's index gives, by team, all that the position depends on.
 """
 
 from bisect import bisect_left
@@ -17,6 +18,7 @@ from store.engine import ReadSession
 from store.isolation import ACROSS_TEAMS
 from store.scheduling import backs_off, is_waiting, most_running, running_jobs
 from store.tables import Job, Team
+from store.workers import fits_a_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,13 @@ class Standing:
     ahead: Sequence[tuple[TeamInLine, int]]
 
 
+def is_in_line() -> ColumnElement[bool]:
+    """True for the jobs that wait for nothing but their turn."""
+    return and_(is_waiting(), ~backs_off(), fits_a_worker())
+
+
 def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Standing | None:
-    """Say where a job stands; None unless it waits, and while it backs off after a crash.
+    """Say where a job stands; None unless it is in the line.
 
     Args:
         session: Where to read.
@@ -97,9 +104,9 @@ def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Stan
 
 @cache
 def _itself() -> Select[str]:
-    """Whether a team's job waits to be claimed."""
+    """Whether a team's job is in the line."""
     mine = (Job.team_id == bindparam("team_id"), Job.id == bindparam("job_id"))
-    return select(Job.id).where(*mine, is_waiting(), ~backs_off())
+    return select(Job.id).where(*mine, is_in_line())
 
 
 @cache
@@ -117,7 +124,7 @@ def _line(max_running: int | None) -> Select[Any]:
             _count(Job.priority == priority).label("equal"),
             _count(and_(Job.priority == priority, is_older)).label("older"),
         )
-        .where(is_waiting(), Job.queue == bindparam("queue"), ~backs_off())
+        .where(is_in_line(), Job.queue == bindparam("queue"))
         .group_by(Job.team_id)
         .subquery()
     )

@@ -46,7 +46,7 @@ def jobs_past_keeping(session: ReadSession, ttl_s: float, *, keep_best: int = 1,
 
     Jobs compete if they are of the same team, model, dataset and target sparsity. Of these, as long as their files are
     there, the best by `Job.quality` and the last to end keep theirs, as does every pinned job. Of equally good ones
-    the older goes first, and those without a value come last.
+    the older is kept first, and those without a value last.
 
     Args:
         session: Where to read.

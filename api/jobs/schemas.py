@@ -57,7 +57,8 @@ class JobView(BaseModel):
     priority: int
     queue_position: int | None = Field(
         description="1 is next. Jobs of all teams count, in the order in which they would begin if none ended "
-        "meanwhile; null unless queued, in lists, and while the job backs off after a crash."
+        "meanwhile; null unless queued, in lists, while the job backs off after a crash, and where it asks for more "
+        "GPUs than any worker offers."
     )
     spec: dict[str, object] = Field(
         description="As resolved: every default filled in, with the task's columns, the splits, `labels` in the order "

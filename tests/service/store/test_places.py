@@ -5,7 +5,7 @@ import random
 import pytest
 from sqlalchemy import insert, update
 
-from store import Database, Job, JobStatus, Place, place_of
+from store import Database, Job, JobStatus, Place, announce_worker, place_of
 from store.clock import db_now
 from store.tables import Model
 from tests.service.store.garden import claim_all, claim_id, expected_order, make_team, submit_for
@@ -67,6 +67,16 @@ def test_a_job_that_backs_off_is_not_in_the_line(database: Database) -> None:
     crashed, next_ = submit_for(database, team), submit_for(database, team)
     change(database, crashed, not_before=db_now(60))
     assert (position(database, crashed), position(database, next_)) == (None, 1)
+
+
+def test_a_job_that_no_worker_could_run_is_not_in_the_line(database: Database) -> None:
+    team = make_team(database, "team")
+    large, small = submit_for(database, team, gpus=4, priority=5), submit_for(database, team, gpus=2)
+    assert (position(database, large), position(database, small)) == (1, 2), "no worker has said what it offers"
+    for offered, expected in ((1, (None, None)), (2, (None, 1)), (4, (1, 2))):
+        with database.write() as session:
+            announce_worker(session, "worker", offered)
+        assert (position(database, large), position(database, small)) == expected
 
 
 def test_queues_have_lines_of_their_own(database: Database) -> None:
