@@ -137,7 +137,10 @@ class Supervisor:
         elif answer is LeaseAnswer.CANCEL:
             self._write_end(lambda session: finish_cancelled(session, fence))
         elif answer is LeaseAnswer.TIMED_OUT:
-            detail = "The job ran longer than limits.max_runtime_s. Raise the limit or train for fewer steps."
+            detail = (
+                "The attempt ran longer than limits.max_runtime_s. Retry the job: it goes on from its last checkpoint, if "
+                "it has one, for as long again. Or submit it with a higher limit or fewer steps."
+            )
             error = JobError("max_runtime_exceeded", detail, log_tail)
             self._write_end(lambda session: finish_failed(session, fence, error))
         elif answer is LeaseAnswer.PAUSE or self._is_stopping() or exit_code == TrainerExit.STOPPED:

@@ -95,5 +95,6 @@ def test_a_job_that_runs_too_long_fails_and_says_so(manned: Stage) -> None:
     error = manned.wait_for(job_id, JobStatus.FAILED, patience_s=20).error
     assert error is not None
     assert error["code"] == "max_runtime_exceeded"
+    assert "Retry the job" in str(error["detail"])
     assert "limits.max_runtime_s" in str(error["detail"])
     nothing_is_left(manned, job_id)
