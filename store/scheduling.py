@@ -77,6 +77,18 @@ def best_job(queue: str, team_id: str, gpus: int) -> Select[Job]:
     )
 
 
+def priority_that_waits_for_more(
+    session: ReadSession, queue: str, gpus: int, in_all: int, max_running: int | None
+) -> int | None:
+    """Return the highest priority of the jobs that ask for more GPUs than are free, but no more than there are."""
+    wants_more = and_(Job.gpus > gpus, Job.gpus <= in_all)
+    return session.scalar(
+        select(func.max(Job.priority))
+        .join(Team, Team.id == Job.team_id)
+        .where(is_waiting(), Job.queue == queue, ~backs_off(), wants_more, ~_is_full(max_running))
+    )
+
+
 def queues_with_work(session: ReadSession, max_running: int | None = None) -> list[str]:
     """Return the queues that hold a job which some worker may claim now, for the reconciler to ring.
 

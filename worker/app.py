@@ -85,7 +85,8 @@ def work(queue: str) -> int:
 def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -> int:
     scratch = Scratch(settings.scratch_dir)
     supervisor = Supervisor(database, settings, scratch, is_stopping)
-    lender = Lender(devices_of(settings.worker_gpus), settings.scratch_dir)
+    devices = devices_of(settings.worker_gpus)
+    lender = Lender(devices, settings.scratch_dir)
     attempts = 0
     try:
         while not is_stopping() and _rest.is_over():
@@ -96,7 +97,7 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
                 if not loan.offers:
                     break  # all are lent to jobs beside us; the reconciler rings again
                 asked = time.monotonic()
-                claim = _claim(database, queue, loan.offers)
+                claim = _claim(database, queue, loan.offers, devices.offered)
                 if claim is None:
                     break
                 loan.keep(claim.gpus)
@@ -113,7 +114,7 @@ def _run_jobs(database: Database, queue: str, is_stopping: Callable[[], bool]) -
     return attempts
 
 
-def _claim(database: Database, queue: str, gpus: int) -> Claim | None:
+def _claim(database: Database, queue: str, gpus: int, in_all: int) -> Claim | None:
     with database.write() as session:
         return claim_next(
             session,
@@ -121,6 +122,7 @@ def _claim(database: Database, queue: str, gpus: int) -> Claim | None:
             f"{settings.worker_name}:{os.getpid()}",
             settings.lease_s,
             gpus=gpus,
+            in_all=in_all,
             max_running=settings.team_max_running,
         )
 

@@ -138,8 +138,8 @@ class Supervisor:
             self._write_end(lambda session: finish_cancelled(session, fence))
         elif answer is LeaseAnswer.TIMED_OUT:
             detail = (
-                "The attempt ran longer than limits.max_runtime_s. Retry the job: it goes on from its last checkpoint, if "
-                "it has one, for as long again. Or submit it with a higher limit or fewer steps."
+                "The attempt ran longer than limits.max_runtime_s. Retry the job: it goes on from its last checkpoint, "
+                "if it has one, for as long again. Or submit it with a higher limit or fewer steps."
             )
             error = JobError("max_runtime_exceeded", detail, log_tail)
             self._write_end(lambda session: finish_failed(session, fence, error))

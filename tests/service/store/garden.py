@@ -24,10 +24,10 @@ def submit_for(database: Database, team: str, *, max_queued: int | None = None, 
         return create_job(session, team, new, max_queued=max_queued).job.id
 
 
-def claim_id(database: Database, *, gpus: int = 1, max_running: int | None = None) -> str | None:
+def claim_id(database: Database, *, gpus: int = 1, in_all: int = 1, max_running: int | None = None) -> str | None:
     """Claim the next job of the default queue; return its id."""
     with database.write() as session:
-        claim = claim_next(session, "default", "worker", 60.0, gpus=gpus, max_running=max_running)
+        claim = claim_next(session, "default", "worker", 60.0, gpus=gpus, in_all=in_all, max_running=max_running)
     return claim.fence.job_id if claim else None
 
 

@@ -110,6 +110,25 @@ def test_a_worker_leaves_jobs_that_ask_for_more_gpus_to_others(database: Databas
     assert claim_id(database, gpus=4) == large
 
 
+def test_free_gpus_are_kept_for_a_job_of_higher_priority_that_needs_more(database: Database) -> None:
+    team, capped = make_team(database, "team"), make_team(database, "capped", max_running=0)
+    submit_for(database, capped, gpus=2, priority=9)  # its turn will not come, whatever is free
+    large = submit_for(database, team, gpus=2, priority=5)
+    small, urgent = submit_for(database, team), submit_for(database, team, priority=5)
+    assert claim_id(database, in_all=2) == urgent, "of equal priority: it takes what the large one cannot use"
+    assert claim_id(database, in_all=2) is None, "one GPU is free, and soon two"
+    assert claim_id(database, in_all=4) is None
+    assert claim_id(database, gpus=2, in_all=2) == large
+    assert claim_id(database, in_all=2) == small
+
+
+def test_a_worker_that_could_never_run_a_larger_job_does_not_wait_for_it(database: Database) -> None:
+    team = make_team(database, "team")
+    submit_for(database, team, gpus=4, priority=5)
+    small = submit_for(database, team)
+    assert claim_id(database, in_all=2) == small
+
+
 def test_a_claim_says_how_many_gpus_the_job_asks_for(database: Database) -> None:
     submit_for(database, make_team(database, "team"), gpus=2)
     with database.write() as session:
