@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
-from store.engine import WriteSession, open_database
+from store.engine import DATABASE_AWAY, WriteSession, open_database
 from store.errors import NotFound
 from store.settings import Settings
 from store.tables import Team
@@ -66,7 +66,12 @@ def main() -> None:
         with database.write() as session:
             team = set_team_limits(session, name, limits)
     except NotFound:
-        parser.exit(1, f"There is no team {name!r}. Teams are made with their first key: python -m store.first_key\n")
+        parser.exit(
+            1, f"There is no team {name!r}. Make it with its first key: secateur keys create --team {name} NAME\n"
+        )
+    except DATABASE_AWAY as error:
+        why = str(error).partition("\n")[0]
+        parser.exit(1, f"The database cannot be written: {why}. Is SECATEUR_DATABASE_URL that of the service?\n")
     finally:
         database.close()
     running, queued = ("default" if each is None else each for each in (team.max_running, team.max_queued))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_what_is_given_changes_and_the_rest_stays(database: Database, database_u
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
-        (["nobody", "--weight", "2"], 1, "There is no team 'nobody'"),
+        (["nobody", "--weight", "2"], 1, "There is no team 'nobody'. Make it with its first key: secateur keys create"),
         (["nobody", "--weight", "0"], 2, "0 is not a number from 0.001 on"),
         (["nobody", "--weight", "nan"], 2, "nan is not a number"),
         (["nobody", "--max-queued", "-1"], 2, "-1"),
@@ -45,3 +46,11 @@ def test_nonsense_is_refused(sqlite_url: str, arguments: list[str], code: int, w
     said = command(sqlite_url, *arguments)
     assert said.returncode == code
     assert why in said.stderr
+
+
+def test_a_database_that_is_not_the_services_is_told_in_a_sentence(tmp_path: Path) -> None:
+    said = command(f"sqlite:///{tmp_path / 'other.db'}", "research", "--weight", "2")
+    assert said.returncode == 1
+    assert said.stderr.startswith("The database cannot be written")
+    assert "SECATEUR_DATABASE_URL" in said.stderr
+    assert "Traceback" not in said.stderr
