@@ -80,6 +80,8 @@ class Storm:
 
     def calm(self) -> None:
         """Let every job end; give up when for long none has gone on."""
+        # Whether the API answers is told by the submitter's next request: it must not end before.
+        self._wait(lambda: all(each.affected is not None for each in self._pending()), PATIENCE_S)
         self._submitter.ask_to_stop()
         self._wait(lambda: not self._submitter.is_alive(), PATIENCE_S)
         waiting_for = set(self._submitter.accepted)
