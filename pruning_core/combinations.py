@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pruning_core.granularity import kind_of
+from pruning_core.granularity import Block, kind_of
 from pruning_core.methods import METHODS
 
 if TYPE_CHECKING:
@@ -72,9 +72,11 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
 
 def _on_export(spec: PruningSpec, kind: str) -> Iterator[str]:
     """Conflicts of what is to be made of the pruned model."""
-    if spec.export.structured and kind in ("element", "2:4"):
+    of_one = isinstance(spec.granularity, Block) and spec.granularity.block == (1, 1)
+    if spec.export.structured and (kind in ("element", "2:4") or of_one):
         yield (
-            f"export.structured takes out whole heads and neurons, and pruning.granularity {kind!r} leaves none dead. "
+            f"export.structured takes out whole heads and neurons, and pruning.granularity {str(spec.granularity)!r} "
+            "leaves none dead. "
             "Use granularity 'structured', 'hybrid' or 'head', or leave it out."
         )
     if spec.export.int8 and not spec.export.onnx:

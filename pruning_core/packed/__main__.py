@@ -18,16 +18,16 @@ def main() -> int:
     try:
         files = unpack(options.file, options.directory, most_bytes=options.most_bytes)
     except (PackedError, OSError) as error:
-        print(f"{options.file}: {_reason(error)}", file=sys.stderr)
+        print(_reason(error) if isinstance(error, OSError) else f"{options.file}: {error}", file=sys.stderr)
         return 1
     for path in files:
         print(path)
     return 0
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, without the system's number of it."""
-    if isinstance(error, OSError) and error.strerror:
+def _reason(error: OSError) -> str:
+    """What went wrong with which path, without the system's number of it."""
+    if error.strerror:
         return f"{error.filename2 or error.filename}: {error.strerror}."
     return str(error)
 

@@ -1,5 +1,6 @@
 """`secateur unpack`: a packed model becomes the directory that it was made of; no service is asked."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -51,4 +52,13 @@ def unpack(
     else:
         for path in paths:
             results.print(path, soft_wrap=True, markup=False)
-        say(f"Load it with: AutoModel.from_pretrained({str(directory)!r})")
+        say(f"Load it with: transformers.{_class_of(directory)}.from_pretrained({str(directory)!r})")
+
+
+def _class_of(directory: Path) -> str:
+    """The class that loads a model with its head."""
+    try:
+        [name] = json.loads((directory / "config.json").read_text(encoding="utf-8"))["architectures"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return "AutoModel"
+    return name if isinstance(name, str) and name.isidentifier() else "AutoModel"

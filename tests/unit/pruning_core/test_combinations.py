@@ -63,6 +63,8 @@ REFUSALS: list[tuple[str, Fields, str]] = [
      "nothing to distil"),
     ("movement", {"export": {"structured": True}}, "export.structured takes out whole heads and neurons, and "
      "pruning.granularity 'element' leaves none dead. Use granularity 'structured', 'hybrid' or 'head', or leave it"),
+    ("movement", {"export": {"structured": True}, "pruning": {"granularity": {"block": [1, 1]}}},
+     "export.structured takes out whole heads and neurons, and pruning.granularity 'block 1x1' leaves none dead."),
     ("movement", {"export": {"int8": True}}, "export.int8 quantises model.onnx: set export.onnx to true, too"),
     ("wanda", {"distillation": {}}, r"training.epochs 0 \(the default of method 'wanda'\) trains nothing, so there is"),
 ]  # fmt: skip

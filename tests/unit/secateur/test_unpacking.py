@@ -36,6 +36,25 @@ def test_what_comes_out_is_what_went_in(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "loader"),
+    [
+        ('{"architectures": ["BertForSequenceClassification"]}', "BertForSequenceClassification"),
+        ('{"architectures": ["os; remove"]}', "AutoModel"),
+        ('{"architectures": null}', "AutoModel"),
+        ("[]", "AutoModel"),
+    ],
+)
+def test_it_names_the_class_that_loads_the_model_with_its_head(
+    config: str, loader: str, model: Path, tmp_path: Path
+) -> None:
+    (model / "config.json").write_text(config)
+    pack(model, tmp_path / "with-config.packed")
+    done = secateur("unpack", str(tmp_path / "with-config.packed"), str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert f"Load it with: transformers.{loader}.from_pretrained(" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
     ("change", "words", "reason"),
     [
         (b"PK\x03\x04", [], "model.packed: This is no packed model"),
