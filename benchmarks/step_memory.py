@@ -89,6 +89,16 @@ def held_bytes(phase: FineTuning) -> int:
     return sum(storages.values()) + (0 if phase.pruner else sum(4 * p.numel() for p in matrices))
 
 
+def peak_resident() -> int:
+    """Bytes of this program's largest resident set."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what this process was before it became this program: a copy of its parent
+        [peak] = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(peak) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, else kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def main() -> None:
     """Take steps at both positions, then print what this process has needed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,10 +112,7 @@ def main() -> None:
         way.go_to(position)
         for _ in range(UNTIMED + 1):
             way.step()
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, kilobytes on Linux
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    if torch.cuda.is_available():
-        peak = torch.cuda.max_memory_allocated()
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident()
     weights = sum(matrix.parameter.numel() for matrix in prunable_matrices(way.phase.model))
     print(json.dumps({"peak": peak, "held": held_bytes(way.phase), "weights": weights}))
 

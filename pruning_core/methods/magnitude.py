@@ -24,4 +24,6 @@ class Magnitude(Method):
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W|."""
-        return scratch.copy_(self.weights.weight.detach()).abs_()
+        import torch
+
+        return torch.abs(self.weights.weight.detach(), out=scratch)

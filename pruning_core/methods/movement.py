@@ -28,7 +28,11 @@ class Movement(LearnedScores):
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W| + S, or S."""
-        score = self.weights.trained_score.detach()
+        import torch
+
+        score, weight = self.weights.trained_score.detach(), self.weights.weight.detach()
         if self.score_init == "zeros":
             return score
-        return scratch.copy_(self.weights.weight.detach()).abs_().add_(score)
+        for where in self.weights.slices:  # a matrix at a time, which stays in the cache between the two
+            torch.abs(weight[where], out=scratch[where]).add_(score[where])
+        return scratch
