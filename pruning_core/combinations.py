@@ -76,8 +76,7 @@ def _on_export(spec: PruningSpec, kind: str) -> Iterator[str]:
     if spec.export.structured and (kind in ("element", "2:4") or of_one):
         yield (
             f"export.structured takes out whole heads and neurons, and pruning.granularity {str(spec.granularity)!r} "
-            "leaves none dead. "
-            "Use granularity 'structured', 'hybrid' or 'head', or leave it out."
+            "leaves none dead. Use granularity 'structured', 'hybrid' or 'head', or leave it out."
         )
     if spec.export.int8 and not spec.export.onnx:
         yield "export.int8 quantises model.onnx: set export.onnx to true, too, or leave it out."
