@@ -19,6 +19,9 @@ from pruning_core.selection import kept_count, select_global, select_local
 from pruning_core.spec import PruningSpec
 from pruning_core.units import Units
 
+#: What `clip_grads_with_norm_` adds to a norm before it divides.
+_CLIP_EPSILON = 1e-6
+
 
 class Pruner:
     """Moves the masks along the schedule.
@@ -82,9 +85,9 @@ class Pruner:
         """
         self.weights.collect_gradients()
         own = [] if self.weights.frozen else [self.weights.weight]
-        norm = nn.utils.clip_grad_norm_([*own, *others], max_norm)
+        norm = clip([*own, *others], max_norm)
         if self.weights.score is not None:
-            nn.utils.clip_grad_norm_([self.weights.score], max_norm)
+            clip([self.weights.score], max_norm)
         return norm
 
     @torch.no_grad()
@@ -153,6 +156,15 @@ class Pruner:
             select_local(values, slices, share, sizes=sizes, out=mask)
         else:
             select_global(values, slices, kept_count(len(weights), density), out=mask)
+
+
+def clip(parameters: list[nn.Parameter], max_norm: float) -> Tensor:
+    """As `nn.utils.clip_grad_norm_`, but without its pass over all gradients to multiply them by one."""
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    # On an accelerator the comparison would make the host wait.
+    if norm.device.type != "cpu" or not norm + _CLIP_EPSILON <= max_norm:
+        nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return norm
 
 
 def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.threads import in_parts
+
 #: Knuth's multiplicative constant (2^32 / golden ratio, odd): i ↦ i·c mod 2^32 is a bijection that spreads indices.
 _FIBONACCI = 2_654_435_761
 _UINT32_MASK = 2**32 - 1
@@ -83,9 +85,8 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
     sample says: where the bracket misses the threshold, everything is inside.
     """
     for low, high in (_bracket(values, keep), (-np.inf, np.inf)):
-        np.greater(values, high, out=out)
-        missing = keep - int(np.count_nonzero(out))
-        inside = np.flatnonzero((values >= low) ^ out)
+        above, inside = _compare(values, low, high, out)
+        missing = keep - above
         if 0 <= missing <= len(inside):
             break
     else:
@@ -97,6 +98,19 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
     larger = inside[near > threshold]
     out[larger] = True
     out[_spread(inside[near == threshold], missing - len(larger))] = True
+
+
+def _compare(
+    values: NDArray[np.float32], low: np.float32 | float, high: np.float32 | float, out: NDArray[np.bool_]
+) -> tuple[int, NDArray[np.int64]]:
+    """Write which values lie above a bracket; return how many do, and the indices of those inside it."""
+
+    def compare(part: slice) -> tuple[int, NDArray[np.int64]]:
+        np.greater(values[part], high, out=out[part])
+        return int(np.count_nonzero(out[part])), np.flatnonzero((values[part] >= low) ^ out[part]) + part.start
+
+    found = in_parts(len(values), compare)
+    return sum(above for above, _ in found), np.concatenate([inside for _, inside in found])
 
 
 def _bracket(values: NDArray[np.float32], keep: int) -> tuple[np.float32, np.float32]:

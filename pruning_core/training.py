@@ -255,7 +255,7 @@ class FineTuning:
             metrics = {f"{self._prefix}train/loss": loss, f"{self._prefix}train/gradient_norm": float(norm)}
             if self.pruner:
                 weights = self.pruner.weights
-                metrics["density"] = float(weights.mask.mean(dtype=torch.float32))
+                metrics["density"] = float(weights.kept_share)
                 metrics |= {f"pruning/{name}": float(value) for name, value in weights.method.metrics().items()}
         if step % self._evaluate_every == 0 or last:
             metrics |= {f"{self._prefix}eval/{name}": value for name, value in self._evaluate().items()}

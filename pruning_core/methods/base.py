@@ -36,7 +36,7 @@ class Method(ABC):
 
     In each optimizer step a run calls, in this order: `observe` for each matrix and `gate_gradient`, after backward;
     `after_update`, when weights and scores have moved; `select_softly` or `importance`, for the masks;
-    `after_selection`; `write_effective` for each matrix.
+    `after_selection`; `write_effective`.
     """
 
     name: ClassVar[str]
@@ -146,14 +146,11 @@ class Method(ABC):
     def after_selection(self) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the masks for the next forward pass are known."""
 
-    def before_apply(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
-        """Prepare `write_effective` for all matrices, such as by drawing random numbers."""
-
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
-        """Write what one matrix computes with: W ⊙ M."""
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
+        """Write what the model computes with, [n]: W ⊙ M; without training, what is judged and shipped."""
         from pruning_core.products import multiply_by_mask
 
-        multiply_by_mask(self.weights.weight[where], self.weights.mask[where], out=out)
+        multiply_by_mask(self.weights.weight, self.weights.mask, out=out)
 
     def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:  # noqa: B027  # most methods need no such hook
         """Learn what else trains, before the first step."""

@@ -91,5 +91,5 @@ def select_above(
     if ceiling and SLACK * density < weights.start_density:
         select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), out=most)
         mask.logical_and_(most)
-    controller.update(mask.mean(dtype=torch.float32), density)
+    controller.update(weights.kept_share, density)
     mask.logical_or_(floor)

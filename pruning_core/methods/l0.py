@@ -78,20 +78,19 @@ class L0(LearnedScores):
         """∂L/∂S = G ⊙ W ⊙ ∂z/∂S, plus the penalty's λ·∂P(z>0)/∂S / n."""
         import torch
 
-        from pruning_core.products import multiply_by_mask
-
         weights = self.weights
         score = weights.trained_score
         assert score.grad is not None
         z = self._gates[where]
-        stretched = z.sub(LOWER).div_(UPPER - LOWER)  # s, where 0 < z < 1; elsewhere the slope is zero
-        slope = torch.addcmul(stretched, stretched, stretched, value=-1.0)
-        multiply_by_mask(slope, z.gt(0.0).logical_and_(z < 1.0), out=slope)
-        out = torch.mul(gradient, weights.weight.detach()[where], out=score.grad[where])
-        out.mul_(slope.mul_((UPPER - LOWER) / (TEMPERATURE if self._samples else 1.0)))
+        # With s = (z-l)/(r-l): s·(1-s)·(r-l)² = (z-l)(r-z) = z·(1-z) - l·r, as l + r = 1; flat where a gate is 0 or 1.
+        slope = torch.addcmul(z, z, z, value=-1.0)
+        slope = torch.threshold_(slope, 0.0, LOWER * UPPER).sub_(LOWER * UPPER)
+        slope.mul_(1.0 / ((UPPER - LOWER) * (TEMPERATURE if self._samples else 1.0)))
+        out = torch.mul(gradient, weights.weight.detach()[where], out=score.grad[where]).mul_(slope)
         if self.in_window:
             share = expected_open(score.detach()[where])
-            out.addcmul_(share, share.neg().add_(1.0) * (self._controller.penalty / len(weights)))
+            share.addcmul_(share, share, value=-1.0)
+            out.add_(share.mul_(self._controller.penalty / len(weights)))
 
     def gate_gradient(self, gradient: Tensor) -> None:
         """∂L/∂W = G ⊙ z, on the masks' weights."""
@@ -114,6 +113,8 @@ class L0(LearnedScores):
         When the window ends all that stay are opened as wide as they began: in a short run the penalty has pushed all
         scores down together, and every matrix times a tenth is a model that has forgotten everything.
         """
+        from pruning_core.products import fill_where
+
         score, mask = self.weights.trained_score.detach(), self.weights.mask
         end = self.schedule.total_steps - self.schedule.cooldown_steps
         if self.step == end:
@@ -122,26 +123,29 @@ class L0(LearnedScores):
             if self._optimizer is not None:
                 self._optimizer.state[self.weights.trained_score]["exp_avg"].zero_()
         elif self.schedule.warmup_steps <= self.step < end:
-            score.masked_fill_(mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
+            fill_where(score, mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
 
-    def before_apply(self, *, training: bool) -> None:
-        """Draw the gates; without training, or when the window is over, their test-time values."""
-        from pruning_core.products import multiply_by_mask
-
-        score, gates = self.weights.trained_score.detach(), self._gates
-        if training and self._samples:
-            gates.uniform_(1e-6, 1.0 - 1e-6).logit_().add_(score).div_(TEMPERATURE)
-        else:
-            gates.copy_(score)
-        gates.sigmoid_().mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
-        if not (training and self._samples):
-            multiply_by_mask(gates, self.weights.mask, out=gates)
-
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
-        """W ⊙ z."""
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
+        """W ⊙ z, with gates drawn anew; without training, or when the window is over, with their test-time values."""
         import torch
 
-        torch.mul(self.weights.weight.detach()[where], self._gates[where], out=out)
+        from pruning_core.noise import write_uniform
+        from pruning_core.products import multiply_by_mask
+
+        random = training and self._samples
+        if random:
+            write_uniform(self._gates)
+        for where in self.weights.slices:  # a matrix at a time, which stays in the cache from one pass to the next
+            score, gates = self.weights.trained_score.detach()[where], self._gates[where]
+            if random:
+                opposite = (1.0 - gates).log_()
+                gates.log_().sub_(opposite).add_(score).div_(TEMPERATURE)  # torch's logit takes four times as long
+            else:
+                gates.copy_(score)
+            gates.sigmoid_().mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
+            if not random:
+                multiply_by_mask(gates, self.weights.mask[where], out=gates)
+            torch.mul(self.weights.weight.detach()[where], gates, out=out[where])
 
     def metrics(self) -> dict[str, Tensor]:
         """λ, and the expected share of open gates."""

@@ -61,18 +61,16 @@ class LayerDrop(Method):
         """All alike: whole layers are ranked."""
         return scratch.zero_()
 
-    def before_apply(self, *, training: bool) -> None:
-        """Draw the layers to leave out; all are there where the weights are judged or shipped."""
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
+        """W ⊙ M, or zeros in layers that are left out: drawn anew in training, none where weights are judged."""
         rate = cast(LayerDropParameters, self.parameters).rate
         if training:
             self._present.uniform_().ge_(rate)
         else:
             self._present.fill_(1.0)
-
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
-        """W ⊙ M, or zeros in a layer that is left out."""
-        super().write_effective(where, out, training=training)
-        out.mul_(self._presence[self.weights.slices.index(where)])
+        super().write_effective(out, training=training)
+        for presence, where in zip(self._presence, self.weights.slices, strict=True):
+            out[where].mul_(presence)
 
     def gate_gradient(self, gradient: Tensor) -> None:
         """G ⊙ M, nothing for a layer that was left out."""

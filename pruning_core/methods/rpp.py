@@ -76,7 +76,7 @@ class ReweightedProximal(Method):
         import torch
 
         torch.ne(self.weights.weight.detach(), 0.0, out=self.weights.mask)
-        self._controller.update(self.weights.mask.mean(dtype=torch.float32), density)
+        self._controller.update(self.weights.kept_share, density)
         return True
 
     def importance(self, scratch: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods.l0 import L0, SHUT_BELOW, expected_open
+from pruning_core.noise import write_uniform
 from tests.unit.pruning_core.toys import (
     SCHEDULE,
     TwoLayers,
@@ -106,7 +107,8 @@ def test_gradients_equal_autograd_through_explicit_gates_and_the_penalty(frozen:
     torch.manual_seed(5)
     weights.apply()
     torch.manual_seed(5)
-    u = torch.empty(56).uniform_(1e-6, 1 - 1e-6)
+    u = torch.empty(56)
+    write_uniform(u)
 
     loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
     weights.collect_gradients()

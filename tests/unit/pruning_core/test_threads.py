@@ -1,0 +1,96 @@
+"""Passes shared among threads give what one thread gives, whatever the number of values."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import nn
+
+from pruning_core.noise import write_uniform
+from pruning_core.products import fill_where, multiply_by_mask
+from pruning_core.pruner import clip
+from pruning_core.selection import select_top
+from pruning_core.threads import PART, at_once, in_parts
+
+SIZES = [0, 1, PART - 1, PART, PART + 1, 3 * PART + 7]
+
+
+@pytest.fixture(params=[1, 2, 3], autouse=True)
+def thread_count(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_parts_cover_everything_once_and_in_order(size: int) -> None:
+    parts = in_parts(size, lambda part: list(range(size))[part])
+    assert [index for part in parts for index in part] == list(range(size))
+
+
+def test_a_failure_in_a_thread_reaches_the_caller() -> None:
+    with pytest.raises(ZeroDivisionError):
+        at_once([1, 0, 2], lambda number: 1 / number)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_products_and_fills_are_torchs(size: int) -> None:
+    values, mask = torch.randn(size), torch.rand(size) < 0.3
+    out = torch.full_like(values, torch.nan)
+    multiply_by_mask(values, mask, out=out)
+    assert torch.equal(out, values * mask)
+    filled = values.clone()
+    fill_where(filled, mask, 2.5)
+    assert torch.equal(filled, values.masked_fill(mask, 2.5))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("share", [0.03, 0.5, 0.97])
+def test_a_selection_over_several_parts_is_a_sorts(share: float, tied: bool) -> None:
+    size = 2 * PART + 12_345
+    values = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    values = values.mul(20).round() if tied else values
+    keep, out = round(share * size), torch.empty(size, dtype=torch.bool)
+    select_top(values, keep, out)
+    assert int(out.sum()) == keep
+    assert values[out].min() >= values[~out].max()
+
+
+def test_uniform_numbers_follow_from_torchs_generator_on_any_number_of_threads() -> None:
+    drawn = []
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        torch.manual_seed(7)
+        out = torch.empty(2 * PART + 5)
+        write_uniform(out)
+        drawn.append(out)
+    assert torch.equal(*drawn)
+    again = torch.empty_like(drawn[0])
+    write_uniform(again)
+    assert not torch.equal(again, drawn[0]), "the generator went on"
+
+
+def test_uniform_numbers_are_uniform_also_across_parts() -> None:
+    torch.manual_seed(3)
+    out = torch.empty(2 * PART + 5)
+    write_uniform(out)
+    assert float(out.min()) > 0.0
+    assert float(out.max()) < 1.0
+    assert torch.isfinite(out.log() - (1 - out).log()).all()
+    assert scipy.stats.kstest(out.numpy()[::7], "uniform").pvalue > 1e-3
+    first, second = out[:PART].numpy(), out[PART : 2 * PART].numpy()
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.01
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.1, 0.999999, 1.0, 1.0000001, 50.0, float("inf"), float("nan")])
+def test_clipping_is_torchs_to_the_bit(scale: float) -> None:
+    gradient = torch.randn(1000, generator=torch.Generator().manual_seed(2))
+    gradient = gradient / gradient.norm() * scale
+    ours, theirs = (nn.Parameter(torch.zeros(1000)) for _ in range(2))
+    ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+    norm, expected = clip([ours], 1.0), nn.utils.clip_grad_norm_([theirs], 1.0)
+    torch.testing.assert_close(norm, expected, rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=0, equal_nan=True)
