@@ -27,7 +27,8 @@ class UsedView(BaseModel):
     trainer_s: float = Field(description="Seconds in which attempts ran.")
     gpu_s: float = Field(description="The same, each times the GPUs of its job; a worker without any counts as one.")
     steps: int = Field(
-        description="Optimizer steps, counted on the day of the job's end; of an unfinished one, of its last progress."
+        description="Optimizer steps, counted on the day of the job's end; of an unfinished one, of its last progress. "
+        "What a retry took over counts once."
     )
 
 

@@ -131,18 +131,20 @@ def retry_job(
     old = get_job(session, team_id, job_id)
     if any(name in old.spec and id_ is None for name, id_ in (("model", old.model_id), ("dataset", old.dataset_id))):
         raise InputGone(job_id)
+    checkpoints = checkpoints_of(session, job_id)
     new = Job(
         id=new_job_id,
         team_id=team_id,
         status=JobStatus.QUEUED,
         retry_of=job_id,
+        steps_taken_over=max((saved.step for saved in checkpoints), default=0),
         event_seq=1,
         **{name: getattr(old, name) for name in _COPIED},
     )
     session.add(new)
     session.flush()
     write_event(session, new.id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED, "retry_of": job_id})
-    for saved in checkpoints_of(session, job_id):
+    for saved in checkpoints:
         values = {name: getattr(saved, name) for name in ("number", "step", "size", "blob_id")}
         session.execute(insert(Checkpoint).values(job_id=new.id, attempt=0, **values))
     return new

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Select, func, literal, or_, select, union_all
+from sqlalchemy import Select, case, func, literal, or_, select, union_all
 
 from store.clock import db_now
 from store.engine import ReadSession
@@ -27,6 +27,7 @@ class Usage:
         trainer_s: seconds in which attempts ran.
         gpu_s: the same, each times the GPUs of its job.
         steps: optimizer steps, counted on the day of the job's end, or of its last progress where it has not ended.
+            What a retry took over counts with the job that took it.
     """
 
     jobs: Counter[str] = field(default_factory=Counter)
@@ -43,12 +44,13 @@ def usage_by_day(session: ReadSession, team_id: str, first: date, last: date) ->
     created = select(Job.created_at).where(mine, Job.created_at >= begin, Job.created_at < end)
     for at in session.scalars(created):
         days[at.date()].jobs["submitted"] += 1
-    ended = select(Job.finished_at, Job.status, Job.step).where(mine, Job.finished_at >= begin, Job.finished_at < end)
+    taken = case((Job.step > Job.steps_taken_over, Job.step - Job.steps_taken_over), else_=0)
+    ended = select(Job.finished_at, Job.status, taken).where(mine, Job.finished_at >= begin, Job.finished_at < end)
     for finished_at, status, step in session.execute(ended):
         if finished_at is not None:
             days[finished_at.date()].jobs[status] += 1
             days[finished_at.date()].steps += step
-    moved = select(Job.updated_at, Job.step).where(mine, Job.finished_at.is_(None))
+    moved = select(Job.updated_at, taken).where(mine, Job.finished_at.is_(None))
     for updated_at, step in session.execute(moved.where(Job.updated_at >= begin, Job.updated_at < end)):
         days[updated_at.date()].steps += step
     now = present(session)

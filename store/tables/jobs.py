@@ -68,6 +68,7 @@ class Job(Base):
     error: Mapped[JsonObject | None] = mapped_column(JsonDocument)
 
     retry_of: Mapped[str | None]  # the id of the job that this one tries again; no reference: that one may be deleted
+    steps_taken_over: Mapped[int] = mapped_column(server_default=text("0"))  # from that one's checkpoints
 
     sweep_id: Mapped[str | None]  # no reference, either: SQLite could not drop the column again
     sweep_position: Mapped[int | None]  # of the job's point in the sweep's grid

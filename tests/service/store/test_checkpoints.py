@@ -155,6 +155,7 @@ def test_a_retry_is_a_job_of_its_own_that_goes_on_from_what_the_failed_one_saved
     assert old.status is JobStatus.FAILED, "it stays as it ended"
     assert (new.status, new.retry_of, new.attempt, new.crashes) == (JobStatus.QUEUED, old.id, 0, 0)
     assert (new.spec, new.method, new.max_attempts) == (old.spec, old.method, old.max_attempts)
+    assert (old.steps_taken_over, new.steps_taken_over) == (0, 10)
     claimed = claim()
     assert claimed is not None
     assert claimed.fence == Fence(again, 1)

@@ -62,6 +62,16 @@ def test_time_is_split_at_midnight_and_jobs_count_where_they_come_and_end(databa
     assert (total.trainer_s / 3600, total.steps, total.jobs["succeeded"]) == (8, 110, 1)
 
 
+def test_what_a_retry_took_over_counts_once(database: Database, team: str) -> None:
+    for number, (step, taken_over) in enumerate(((100, 0), (150, 100), (0, 100))):
+        add_finished(
+            database, team, 1, id=f"job_{number}", finished_at=at(2), step=step, steps_taken_over=taken_over,
+        )  # fmt: skip
+    with database.read() as session:
+        [day] = usage_by_day(session, team, date(2026, 3, 2), date(2026, 3, 2)).values()
+    assert day.steps == 100 + 50 + 0, "the last was cancelled before it began"
+
+
 def test_what_lies_outside_is_cut_off(database: Database, month: str) -> None:
     with database.read() as session:
         days = usage_by_day(session, month, date(2026, 3, 2), date(2026, 3, 2))
