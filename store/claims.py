@@ -10,7 +10,7 @@ from store.documents import JsonObject
 from store.engine import WriteSession
 from store.fences import Fence
 from store.locks import lock_claims
-from store.scheduling import best_job, priority_that_waits_for_more, teams_in_turn
+from store.scheduling import best_job, first_that_waits_for_more, goes_before, teams_in_turn
 from store.states import JobStatus
 from store.tables import Attempt, Job
 from store.transitions import move
@@ -47,22 +47,23 @@ def claim_next(
         lease_s: How long the claim lasts without a renewal, in seconds.
         gpus: What the worker has free; jobs that ask for more are left to others. One that has none offers 1, since a
             job that asks for 1 takes whatever is there.
-        in_all: What it has when all is free. While a job of higher priority waits for more than `gpus` and no more than
-            this, nothing is claimed: else smaller jobs would take one device after the other from under it.
+        in_all: What it has when all is free. While a job that waits for more than `gpus`, and no more than this,
+            `goes_before` the one that would fit, nothing is claimed: else smaller jobs would take one device after the
+            other from under it.
         max_running: The limit of running jobs of teams without one of their own; None is no limit.
 
     Returns:
         None when nothing is eligible.
     """
     lock_claims(session)
-    urgent = priority_that_waits_for_more(session, queue, gpus, in_all, max_running) if in_all > gpus else None
+    large = first_that_waits_for_more(session, queue, gpus, in_all, max_running) if in_all > gpus else None
     for team_id in teams_in_turn(session, queue, gpus, max_running):
         # Never wait here, where others wait for us: PostgreSQL skips a job that is being cancelled right now.
         job = session.scalar(
             best_job(queue, team_id, gpus).with_for_update(skip_locked=True).execution_options(populate_existing=True)
         )
         if job is not None:
-            if urgent is not None and job.priority < urgent:
+            if large is not None and goes_before(session, large, job):
                 return None
             return _begin(session, job, worker, lease_s)
     return None

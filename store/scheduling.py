@@ -14,6 +14,7 @@ from sqlalchemy import (
     SQLColumnExpression,
     and_,
     func,
+    literal,
     literal_column,
     select,
     type_coerce,
@@ -21,11 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.expression import ScalarSelect
 
-from store.clock import db_now
+from store.clock import UTCDateTime, db_now
 from store.engine import ReadSession
 from store.tables import Job, Team
 
 Jobs = type[Job]
+
+PATIENCE_S = 900.0
+"""After so many seconds no younger job of the same priority takes GPUs from under one that needs more of them."""
 
 
 def is_waiting(job: Jobs = Job) -> ColumnElement[bool]:
@@ -77,16 +81,30 @@ def best_job(queue: str, team_id: str, gpus: int) -> Select[Job]:
     )
 
 
-def priority_that_waits_for_more(
+def first_that_waits_for_more(
     session: ReadSession, queue: str, gpus: int, in_all: int, max_running: int | None
-) -> int | None:
-    """Return the highest priority of the jobs that ask for more GPUs than are free, but no more than there are."""
+) -> Job | None:
+    """Return the job whose turn is first of those that ask for more GPUs than are free, but no more than there are."""
     wants_more = and_(Job.gpus > gpus, Job.gpus <= in_all)
     return session.scalar(
-        select(func.max(Job.priority))
+        select(Job)
         .join(Team, Team.id == Job.team_id)
         .where(is_waiting(), Job.queue == queue, ~backs_off(), wants_more, ~_is_full(max_running))
+        .order_by(*own_order())
+        .limit(1)
     )
+
+
+def goes_before(session: ReadSession, large: Job, small: Job) -> bool:
+    """Whether GPUs are to stay free for a large job that a small one could begin on.
+
+    They are where the large one has a higher priority. Of equal ones the small may go first, or GPUs would lie idle
+    whenever a large job waits; but not for ever: see `PATIENCE_S`.
+    """
+    if large.priority != small.priority:
+        return large.priority > small.priority
+    waited_long = session.execute(select(literal(large.created_at, UTCDateTime) <= db_now(-PATIENCE_S))).scalar_one()
+    return large.created_at < small.created_at and bool(waited_long)
 
 
 def queues_with_work(session: ReadSession, max_running: int | None = None) -> list[str]:

@@ -122,6 +122,22 @@ def test_free_gpus_are_kept_for_a_job_of_higher_priority_that_needs_more(databas
     assert claim_id(database, in_all=2) == small
 
 
+def test_a_large_job_that_has_waited_long_goes_before_younger_ones_of_its_priority(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = make_team(database, "team")
+    older = submit_for(database, team)
+    large = submit_for(database, team, gpus=2)
+    younger, higher = submit_for(database, team), submit_for(database, team, priority=1)
+    monkeypatch.setattr("store.scheduling.PATIENCE_S", 0.0)
+    assert claim_id(database, in_all=2) == higher
+    assert claim_id(database, in_all=2) == older, "it came first"
+    assert claim_id(database, in_all=2) is None, "the large one's turn"
+    monkeypatch.undo()
+    assert claim_id(database, in_all=2) == younger, "it has not waited for a quarter of an hour"
+    assert claim_id(database, gpus=2, in_all=2) == large
+
+
 def test_a_worker_that_could_never_run_a_larger_job_does_not_wait_for_it(database: Database) -> None:
     team = make_team(database, "team")
     submit_for(database, team, gpus=4, priority=5)
