@@ -49,8 +49,15 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
         return
     if not findings.sound("pruning"):
         return
-    if spec.export.structured and (reason := not_reducible(model.model_type)):
-        findings.wrong(("export", "structured"), f"{reason} Leave it out.")
+    if spec.export.structured:
+        if reason := not_reducible(model.model_type):
+            findings.wrong(("export", "structured"), f"{reason} Leave it out.")
+        elif not _can_die(spec, model, matrices):
+            findings.advise(
+                "export.structured takes out heads and neurons that are dead, and zeros in the matrices that "
+                f"pruning.modules {spec.pruning.modules!r} selects leave none dead. The smaller model will be as large "
+                "as it is now."
+            )
     families = _families(spec, model, matrices, findings)
     for kind in dict.fromkeys(family.kind for family in families):
         if findings.sound("target_sparsity"):
@@ -75,6 +82,18 @@ def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings)
             )
             return []
     return _within_matrices(spec.granularity, matrices)
+
+
+def _can_die(spec: JobSpec, model: Model, matrices: Shapes) -> bool:
+    """Whether whole heads or neurons may end dead: by the rows of what they give, or the columns of what is read."""
+    architecture = ARCHITECTURES[model.model_type]
+    assert architecture.feed_forward is not None
+    given = {architecture.queries[-1], architecture.feed_forward[0]}
+    read = {architecture.output, architecture.feed_forward[1]}
+    kind = kind_of(spec.granularity)
+    deadly = given if kind == "row" else read if kind == "column" else given | read
+    places = (architecture.place(name) for name in matrices)
+    return any(place is not None and place[1] in deadly for place in places)
 
 
 def _within_matrices(granularity: Granularity, matrices: Shapes) -> list[_Family]:

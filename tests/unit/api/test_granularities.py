@@ -89,6 +89,30 @@ def test_frozen_weights_are_taken_where_scores_are_learned(api: Api, spec: dict[
     assert api.submit({**spec, **frozen}).json()["spec"]["pruning"]["freeze_weights"] is True
 
 
+@pytest.mark.parametrize(
+    ("granularity", "modules", "warned"),
+    [
+        ("row", "query|key", True),
+        ("row", r"attention\.output", True),
+        ("row", "value", False),
+        ("column", "value|intermediate", True),
+        ("column", r"output\.dense", False),
+        ({"block": [4, 4]}, "key", True),
+        ({"block": [4, 4]}, "intermediate", False),
+        ("row", None, False),
+    ],
+)
+def test_a_job_that_can_leave_nothing_dead_is_told_that_its_model_will_not_be_smaller(
+    api: Api, spec: dict[str, Any], granularity: Any, modules: str | None, warned: bool
+) -> None:
+    pruning = {"granularity": granularity} | ({} if modules is None else {"modules": modules})
+    asked = {"target_sparsity": 0.5, "pruning": pruning, "export": {"structured": True}}
+    answer = api.submit({**spec, **asked})
+    assert answer.status_code == 202, answer.text
+    told = [warning for warning in answer.json()["warnings"] if warning.startswith("export.structured ")]
+    assert len(told) == warned, answer.json()["warnings"]
+
+
 def test_heads_and_neurons_are_taken_out_of_families_that_can_do_without(
     api: Api, spec: dict[str, Any], tmp_path: Path
 ) -> None:
