@@ -65,7 +65,9 @@ def fetch_inputs(database: Database, claim: Claim, scratch: Path) -> Inputs:
             "job": claim.fence.job_id,
             "attempt": claim.fence.attempt,
             "model": claim.spec["model"],
+            "model_name": model.name,
             "dataset": claim.spec["dataset"],
+            "dataset_name": dataset.name,
             "dataset_sha256": checksums,
         },
     )

@@ -19,6 +19,7 @@ from tests.tiny import reviews, save_tiny_model
 from tests.unit.pruning_core.runs import short_spec
 
 EVIL = "<script>alert('1')</script>"
+NAMES: dict[str, object] = {"model": EVIL, "model_name": f"MiniLM {EVIL}", "dataset_name": "reviews & more"}
 #: What may stand without an end tag.
 VOID = {"meta", "br", "link", "img"}
 
@@ -66,7 +67,7 @@ def hostile(rows: int, seed: int = 0) -> pa.Table:
 def written(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
     spec = short_spec(training={"dense_baseline": True})
-    prune(model_dir, hostile(96), spec, folder, evaluation=hostile(40, seed=1), lineage_extra={"model": EVIL})
+    prune(model_dir, hostile(96), spec, folder, evaluation=hostile(40, seed=1), lineage_extra=NAMES)
     return folder
 
 
@@ -124,6 +125,7 @@ def test_what_users_wrote_is_text_and_never_markup(page: str) -> None:
     elements = Elements(page)
     assert not {"script", "iframe", "object", "form", "link", "base"} & {tag for tag, _ in elements.found}
     assert EVIL in elements.text, "it is shown as it is"
+    assert f"MiniLM {EVIL} on reviews & more" in elements.text
     assert "&lt;script&gt;" in page
     for _, attributes in elements.found:
         assert not [name for name in attributes if name.startswith("on")]

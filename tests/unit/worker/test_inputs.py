@@ -67,6 +67,7 @@ def test_a_job_that_is_its_own_teacher_needs_no_other_model(tmp_path: Path, dist
     assert inputs.teacher is None
     assert (inputs.model_dir / "config.json").read_text(encoding="utf-8") == "student"
     assert inputs.train.to_pylist() == [{"text": "a", "label": 0.5}]
+    assert (inputs.lineage["model_name"], inputs.lineage["dataset_name"]) == ("student", "d")
 
 
 def test_another_teacher_is_fetched_beside_the_model(tmp_path: Path) -> None:
