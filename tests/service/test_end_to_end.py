@@ -101,14 +101,36 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert report["verdict"]["sentence"].split(":")[0] in page.text
     assert page.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
-    further = {**spec, "model": upload_model(client, tmp_path / "out" / "model"), "pruning": {"start_from_mask": True}}
-    validated = client.post("/v1/jobs:validate", json={**further, "target_sparsity": 0.9})
-    assert validated.status_code == 200, validated.text
+    again = run(client, stage, report["job"], tmp_path / "again")
+    for name in ("masks.safetensors", "model/model.safetensors"):
+        assert sha256_of(again / name) == sha256_of(tmp_path / "out" / name), "the embedded spec gives the same"
+    pruned = upload_model(client, tmp_path / "out" / "model")
+    later = {
+        **spec,
+        "model": pruned,
+        "target_sparsity": 0.9,
+        "pruning": {"start_from_mask": True},
+        "distillation": {"teacher": pruned},
+    }
+    further = read_masks(run(client, stage, later, tmp_path / "further") / "masks.safetensors")
+    assert sum(int(mask.sum()) for mask in further.values()) == round(0.1 * sum(mask.size for mask in masks.values()))
+    for name, mask in masks.items():
+        assert not (further[name] & ~mask).any(), "what was zero stays zero"
     series = client.get(job["urls"]["metrics"]).json()["series"]
     assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))
     assert [point[0] for point in series["dense/train/loss"]] == list(range(1, STEPS + 1))
     stage_events = [event["type"] for event in client.get(job["urls"]["events"]).json()]
     assert stage_events == ["submitted", "started", "succeeded"]
+
+
+def run(client: httpx.Client, stage: Stage, spec: Mapping[str, Any], folder: Path) -> Path:
+    """The artifacts of a job that succeeds."""
+    submitted = client.post("/v1/jobs", json=spec)
+    assert submitted.status_code == 202, submitted.text
+    job = finished(client, submitted.headers["location"], stage)
+    assert job["status"] == "succeeded", job
+    download(client, job, folder)
+    return folder
 
 
 def test_a_killed_trainer_s_job_ends_as_if_nothing_had_happened(
