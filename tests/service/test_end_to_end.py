@@ -101,10 +101,23 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert report["verdict"]["sentence"].split(":")[0] in page.text
     assert page.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
-    again = run(client, stage, report["job"], tmp_path / "again")
+    if stage.database_url.startswith("sqlite"):  # trainers take long, and see no difference
+        goes_in_again(client, stage, spec, tmp_path)
+    series = client.get(job["urls"]["metrics"]).json()["series"]
+    assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))
+    assert [point[0] for point in series["dense/train/loss"]] == list(range(1, STEPS + 1))
+    stage_events = [event["type"] for event in client.get(job["urls"]["events"]).json()]
+    assert stage_events == ["submitted", "started", "succeeded"]
+
+
+def goes_in_again(client: httpx.Client, stage: Stage, spec: Mapping[str, Any], folder: Path) -> None:
+    """The spec in a report gives the same again, and what came out is pruned further, by itself as the teacher."""
+    report = json.loads((folder / "out" / "report.json").read_text())
+    masks = read_masks(folder / "out" / "masks.safetensors")
+    again = run(client, stage, report["job"], folder / "again")
     for name in ("masks.safetensors", "model/model.safetensors"):
-        assert sha256_of(again / name) == sha256_of(tmp_path / "out" / name), "the embedded spec gives the same"
-    pruned = upload_model(client, tmp_path / "out" / "model")
+        assert sha256_of(again / name) == sha256_of(folder / "out" / name), "the embedded spec gives the same"
+    pruned = upload_model(client, folder / "out" / "model")
     later = {
         **spec,
         "model": pruned,
@@ -112,15 +125,10 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
         "pruning": {"start_from_mask": True},
         "distillation": {"teacher": pruned},
     }
-    further = read_masks(run(client, stage, later, tmp_path / "further") / "masks.safetensors")
+    further = read_masks(run(client, stage, later, folder / "further") / "masks.safetensors")
     assert sum(int(mask.sum()) for mask in further.values()) == round(0.1 * sum(mask.size for mask in masks.values()))
     for name, mask in masks.items():
         assert not (further[name] & ~mask).any(), "what was zero stays zero"
-    series = client.get(job["urls"]["metrics"]).json()["series"]
-    assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))
-    assert [point[0] for point in series["dense/train/loss"]] == list(range(1, STEPS + 1))
-    stage_events = [event["type"] for event in client.get(job["urls"]["events"]).json()]
-    assert stage_events == ["submitted", "started", "succeeded"]
 
 
 def run(client: httpx.Client, stage: Stage, spec: Mapping[str, Any], folder: Path) -> Path:
