@@ -1,6 +1,6 @@
 """NumPy works on one core: here its passes over millions of values are shared among as many threads as torch uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -10,7 +10,6 @@ import torch
 #: Values of one part: small enough to share evenly, large enough that handing it over costs nothing.
 PART = 1 << 20
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -24,15 +23,11 @@ def in_parts(length: int, work: Callable[[slice], Result]) -> list[Result]:
     Returns:
         What it gave, part by part.
     """
-    return at_once([slice(start, min(start + PART, length)) for start in range(0, length, PART)], work)
-
-
-def at_once(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
-    """Do work on each item, several at a time; results come in the items' order."""
+    parts = [slice(start, min(start + PART, length)) for start in range(0, length, PART)]
     threads = torch.get_num_threads()
-    if threads == 1 or len(items) < 2:
-        return [work(item) for item in items]
-    return list(_pool(threads).map(work, items))
+    if threads == 1 or len(parts) < 2:
+        return [work(part) for part in parts]
+    return list(_pool(threads).map(work, parts))
 
 
 @cache

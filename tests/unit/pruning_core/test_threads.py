@@ -12,30 +12,38 @@ from pruning_core.noise import write_uniform
 from pruning_core.products import fill_where, multiply_by_mask
 from pruning_core.pruner import clip
 from pruning_core.selection import select_top
-from pruning_core.threads import PART, at_once, in_parts
+from pruning_core.threads import PART, in_parts
 
 SIZES = [0, 1, PART - 1, PART, PART + 1, 3 * PART + 7]
 
 
-@pytest.fixture(params=[1, 2, 3], autouse=True)
-def thread_count(request: pytest.FixtureRequest) -> Iterator[int]:
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    yield
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request: pytest.FixtureRequest) -> None:
+    torch.set_num_threads(request.param)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", SIZES)
 def test_parts_cover_everything_once_and_in_order(size: int) -> None:
-    parts = in_parts(size, lambda part: list(range(size))[part])
-    assert [index for part in parts for index in part] == list(range(size))
+    everything = np.arange(size)
+    parts = [np.empty(0), *in_parts(size, lambda part: everything[part])]
+    assert np.array_equal(np.concatenate(parts), everything)
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_failure_in_a_thread_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
-        at_once([1, 0, 2], lambda number: 1 / number)
+        in_parts(3 * PART, lambda part: 1 / (part.start - PART))
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", SIZES)
 def test_products_and_fills_are_torchs(size: int) -> None:
     values, mask = torch.randn(size), torch.rand(size) < 0.3
@@ -47,6 +55,7 @@ def test_products_and_fills_are_torchs(size: int) -> None:
     assert torch.equal(filled, values.masked_fill(mask, 2.5))
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("share", [0.03, 0.5, 0.97])
 def test_a_selection_over_several_parts_is_a_sorts(share: float, tied: bool) -> None:
