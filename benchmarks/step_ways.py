@@ -53,13 +53,13 @@ class Setting:
 
     Attributes:
         directory: the pretrained model.
-        rounds: timed steps at each position.
+        steps: timed at each position.
         task, tokenizer, split: what is learnt.
         device, bf16: as a run of the service decides them.
     """
 
     directory: Path
-    rounds: int
+    steps: int
     task: Task
     tokenizer: PreTrainedTokenizerBase
     split: EncodedSplit
@@ -67,7 +67,7 @@ class Setting:
     bf16: bool
 
     @classmethod
-    def of(cls, directory: Path, tokenizer_directory: Path, rounds: int) -> "Setting":
+    def of(cls, directory: Path, tokenizer_directory: Path, steps: int) -> "Setting":
         """The setting for a model."""
         logging.disable_progress_bar()  # of loading weights, once a way
         logging.set_verbosity_error()  # a new head is meant
@@ -75,13 +75,13 @@ class Setting:
         device = best_device()
         task = task_of(TextClassification(text="text", label="label"), ["negative", "positive"])
         split = RandomTexts(len(tokenizer))
-        return cls(directory, rounds, task, tokenizer, split, device, uses_bf16("auto", device))
+        return cls(directory, steps, task, tokenizer, split, device, uses_bf16("auto", device))
 
     def spec(self, method: str) -> PruningSpec:
-        """A run whose pruning window is ten times as long as the rounds.
+        """A run whose pruning window is ten times as long as what is timed.
 
-        So in one round of rounds every rare event of a method (a look at the curvature in each tenth step, a selection
-        in each tenth of the window) happens as often as it does in a run: exactly, for rounds in multiples of ten.
+        So in what is timed every rare event of a method (a look at the curvature in each tenth step, a selection
+        in each tenth of the window) happens as often as it does in a run: exactly, for multiples of ten.
         """
         shape = METHODS[method].shapes[0]
         # Heads and layers are few: at 3 % none but the protected ones would be left.
@@ -94,7 +94,7 @@ class Setting:
                 "method": method,
                 "target_sparsity": sparsity,
                 "pruning": {"schedule": schedule, "params": parameters},
-                "training": {"max_steps": round(self.rounds / 0.06), "batch_size": BATCH, "max_length": TOKENS},
+                "training": {"max_steps": round(self.steps / 0.06), "batch_size": BATCH, "max_length": TOKENS},
             }
         )
         return spec.resolved(_ITEMS, 384)
@@ -240,10 +240,10 @@ def new_way(name: str, setting: Setting) -> Way:
     return OTHERS[name](setting) if name in OTHERS else Ours(setting, name)
 
 
-def positions(schedule: Schedule, rounds: int) -> dict[str, int]:
+def positions(schedule: Schedule, steps: int) -> dict[str, int]:
     """Where steps are timed: halfway down from density 1, and at the final density."""
     window = schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps
-    middle = schedule.warmup_steps + (window - rounds) // 2 - UNTIMED
+    middle = schedule.warmup_steps + (window - steps) // 2 - UNTIMED
     return {"middle": middle, "final": schedule.total_steps - schedule.cooldown_steps + 2}
 
 

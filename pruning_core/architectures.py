@@ -35,6 +35,8 @@ class Architecture:
             second's input i; None where it is gated, or where it is not known how to take heads out: such a model
             cannot be made physically smaller.
         activation: field of config.json that names what lies between the two.
+        takes_finished_mask: all that its attention needs of a mask is which tokens are real, and transformers passes a
+            mask of four dimensions on as it is.
     """
 
     base_prefix: str
@@ -52,6 +54,7 @@ class Architecture:
     renamed: tuple[tuple[str, str], ...] = ()
     feed_forward: tuple[str, str] | None = None
     activation: str = "hidden_act"
+    takes_finished_mask: bool = False
 
     def place(self, module: str) -> tuple[str, str] | None:
         """Cut a module's name in two, the block and what follows; None outside the blocks.
@@ -68,6 +71,7 @@ _BERT = Architecture(
     queries=("attention.self.query", "attention.self.key", "attention.self.value"),
     output="attention.output.dense",
     feed_forward=("intermediate.dense", "output.dense"),
+    takes_finished_mask=True,
 )
 _ROBERTA = replace(_BERT, base_prefix="roberta", reserved_positions=2)
 
@@ -81,6 +85,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         block="transformer.layer.{}",
         feed_forward=("ffn.lin1", "ffn.lin2"),
         activation="activation",
+        takes_finished_mask=True,
     ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
@@ -92,6 +97,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         output="attention.dense",
         block="encoder.albert_layer_groups.{}.albert_layers.{}",
         feed_forward=("ffn", "ffn_output"),
+        takes_finished_mask=True,
     ),
     "deberta-v2": Architecture(
         "deberta",

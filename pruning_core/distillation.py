@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
+from pruning_core.attention_mask import with_finished_mask
 from pruning_core.evaluation import accepted, answers
 from pruning_core.ranks import OneRank, Portion
 from pruning_core.settings import Distillation
@@ -128,6 +129,7 @@ class DistilledLoss:
         loss = settings.alpha * soft + (1.0 - settings.alpha) * output["loss"].float() * portion.terms
         if self.live is not None:
             with torch.no_grad():
-                teacher = self.live(**accepted(self.live, batch), output_hidden_states=True)
+                inputs = with_finished_mask(self.live, accepted(self.live, batch))
+                teacher = self.live(**inputs, output_hidden_states=True)
             loss = loss + settings.hidden * hidden_state_loss(output, teacher, batch) * portion.tokens
         return cast(Tensor, loss)

@@ -95,6 +95,15 @@ class MaskedWeights:
         return self.weight.device
 
     @property
+    def passes(self) -> list[slice]:
+        """How to go through the flat tensors where several operations follow one another.
+
+        On a CPU a matrix at a time, which stays in the cache from one to the next; elsewhere all at once, since each
+        operation has a price of its own there.
+        """
+        return self.slices if self.device.type == "cpu" else [slice(0, len(self))]
+
+    @property
     def trained_score(self) -> nn.Parameter:
         """S, of a method that learns scores."""
         assert self.score is not None, f"Method {self.method.name!r} learns no scores."
@@ -138,7 +147,7 @@ class MaskedWeights:
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        for where in self.slices:
+        for where in self.passes:
             self.method.observe(where, self.gradient[where])
         if not self.frozen:
             self.method.gate_gradient(self.gradient)

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from pruning_core.attention_mask import with_finished_mask
 from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
@@ -195,9 +196,10 @@ class FineTuning:
 
     def _loss(self, portion: Portion, batch: Batch) -> Tensor:
         """What this rank adds to the mean over the whole batch."""
+        inputs = with_finished_mask(self.model, batch)
         if self._distilled is None:
-            return cast(Tensor, self.model(**batch).loss).float() * portion.terms
-        output = self.model(**batch, output_hidden_states=self._distilled.wants_hidden_states)
+            return cast(Tensor, self.model(**inputs).loss).float() * portion.terms
+        output = self.model(**inputs, output_hidden_states=self._distilled.wants_hidden_states)
         return self._distilled(output, portion, batch)
 
     def _gradients(self) -> list[Tensor]:
@@ -215,7 +217,8 @@ class FineTuning:
         ranks = self._m.ranks
         with sdpa_kernel(SDPBackend.MATH):
             with ranks.own_randomness(self._m.spec.training.seed, step):
-                loss = self.model(**self._batch(portion.items)).loss * portion.terms
+                inputs = with_finished_mask(self.model, self._batch(portion.items))
+                loss = self.model(**inputs).loss * portion.terms
             self.pruner.weights.method.measure_curvature(loss, ranks.add_up)
 
     def _items_of(self, step: int) -> list[list[int]]:

@@ -34,7 +34,7 @@ class Method(ABC):
     All tensors are flat and aligned: entry i of weight, score, mask and gradient belongs to the same connection.
     The gradient is always G = ∂L/∂(W ⊙ M), the one that reaches the masked weight.
 
-    In each optimizer step a run calls, in this order: `observe` for each matrix and `gate_gradient`, after backward;
+    In each optimizer step a run calls, in this order: `observe` for all of G and `gate_gradient`, after backward;
     `after_update`, when weights and scores have moved; `select_softly` or `importance`, for the masks;
     `after_selection`; `write_effective`.
     """
@@ -106,7 +106,7 @@ class Method(ABC):
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
     def observe(self, where: slice, gradient: Tensor) -> None:  # noqa: B027  # most methods need no such hook
-        """Look at one matrix's G (a flat view, not to be changed) after backward.
+        """Look at a stretch of G (a flat view, not to be changed) after backward; all of it comes in `weights.passes`.
 
         Methods that learn scores write ∂L/∂S into `self.weights.score.grad[where]` here.
         """

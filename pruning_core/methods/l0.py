@@ -135,7 +135,7 @@ class L0(LearnedScores):
         random = training and self._samples
         if random:
             write_uniform(self._gates)
-        for where in self.weights.slices:  # a matrix at a time, which stays in the cache from one pass to the next
+        for where in self.weights.passes:
             score, gates = self.weights.trained_score.detach()[where], self._gates[where]
             if random:
                 opposite = (1.0 - gates).log_()

@@ -33,6 +33,6 @@ class Movement(LearnedScores):
         score, weight = self.weights.trained_score.detach(), self.weights.weight.detach()
         if self.score_init == "zeros":
             return score
-        for where in self.weights.slices:  # a matrix at a time, which stays in the cache between the two
+        for where in self.weights.passes:
             torch.abs(weight[where], out=scratch[where]).add_(score[where])
         return scratch

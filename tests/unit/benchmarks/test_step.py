@@ -18,7 +18,7 @@ from tests.tiny import save_tiny_model, tiny_model
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     directory = save_tiny_model(tmp_path_factory.mktemp("model"))
-    return Setting.of(directory, directory, rounds=10)
+    return Setting.of(directory, directory, steps=10)
 
 
 @pytest.mark.parametrize("rounds", [10, 20, 50])

@@ -50,9 +50,9 @@ def inputs() -> Tensor:
 
 @torch.inference_mode()
 def answer(model: PreTrainedModel) -> Tensor:
-    logits = model.train(mode=False)(input_ids=inputs()).logits
+    logits = model.train(mode=False)(input_ids=inputs().to(model.device)).logits
     assert isinstance(logits, Tensor)
-    return logits
+    return logits.cpu()
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pruning_core.selection import (
     Diverged,
+    _select_global_on_device,
     _select_top_on_device,
-    _with_the_best_raised,
     kept_count,
     kept_counts_local,
     select_global,
@@ -145,8 +145,9 @@ def test_global_scope_keeps_the_best_of_each_matrix_and_the_largest_of_all_on_bo
     if keep >= len(sizes):
         assert all(bool(mask[where].any()) for where in slices)
         assert torch.equal(mask, brute_force_global(values, slices, keep))
-        raised = _with_the_best_raised(values, slices)  # on a device always, on a CPU where a matrix would end empty
-        assert torch.equal(mask, top(raised, keep, _select_top_on_device if keep < sum(sizes) else select_top))
+        on_device = torch.zeros(len(values), dtype=torch.bool)
+        _select_global_on_device(values, slices, keep, on_device)
+        assert torch.equal(mask, on_device)
     else:
         assert torch.equal(mask, brute_force(values, keep))
 

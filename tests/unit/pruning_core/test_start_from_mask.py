@@ -135,7 +135,7 @@ def test_a_new_task_gets_a_new_head_and_old_zeros(pruned: Path, tmp_path: Path) 
     before, after = (
         load_file(folder / "model.safetensors")["classifier.weight"] for folder in (pruned, tmp_path / "model")
     )
-    assert float((before - after).abs().min()) > 1e-4, "the head of the old task is still there"
+    assert float((before - after).abs().median()) > 1e-3, "the head of the old task is still there"
 
 
 def test_three_labels_instead_of_two_are_another_task(pruned: Path, tmp_path: Path) -> None:

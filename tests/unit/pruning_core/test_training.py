@@ -97,7 +97,7 @@ def test_weights_scores_and_moments_stay_fp32_under_bf16_autocast(
     with pytest.MonkeyPatch.context() as patch:
 
         def linear(x: Tensor, *rest: Tensor | None) -> Tensor:
-            inside.append(torch.is_autocast_enabled("cpu"))
+            inside.append(torch.is_autocast_enabled(x.device.type))
             return model_forward(x, *rest)  # type: ignore[arg-type]
 
         patch.setattr(torch.nn.functional, "linear", linear)
