@@ -43,7 +43,9 @@ RECIPES: dict[str, Overrides] = {
     "taylor": {},
 }
 
-DISTILLED: Overrides = {"training.epochs": 8.0}
+#: On rows kept for tuning, with seed 1, movement at 10 and 3 % density ends at 82.7 and 80.1 % with hidden states at
+#: a weight of 100, at 81.4 and 80.1 at a weight of 10, and at 81.7 and 80.1 with the teacher's answers alone.
+DISTILLED: Overrides = {"training.epochs": 8.0, "distillation.hidden": 100.0}
 DISTILLED_RECIPES: dict[str, Overrides] = {}
 
 #: Tried by `--tune METHOD`; the best at both densities goes to RECIPES.

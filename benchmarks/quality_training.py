@@ -143,6 +143,7 @@ def _pruned(run: Run, place: Place) -> Record:
             teacher=dense if run.distilled else None,
             on_progress=watch,
             checkpointing=checkpointing if pictured else None,
+            illustrated=False,
         )
         seconds = time.monotonic() - started
     data = result.report["data"]
