@@ -18,10 +18,10 @@ from pruning_core.spec import PruningSpec
 
 #: Paper's name → the library's method, parameters, rate of the scores, and cool-down as a multiple of the warm-up
 #: (`--final_warmup`).
-METHODS: dict[str, tuple[str, dict[str, str], float | None, int]] = {
+METHODS: dict[str, tuple[str, dict[str, str | float], float | None, int]] = {
     "MaP": ("magnitude", {}, None, 2),
     "L0": ("l0", {"score_init": "zeros"}, 1e-1, 1),
-    "MvP": ("movement", {"score_init": "zeros"}, 1e-2, 2),
+    "MvP": ("movement", {"score_init": "zeros", "score_penalty": 0.0}, 1e-2, 2),
     "SMvP": ("soft_movement", {"score_init": "zeros"}, 1e-2, 2),
 }
 #: Those that select the top v, within each matrix in the released code.

@@ -1,5 +1,6 @@
 """Masked weights, against explicit autograd graphs and the paper's formula for accumulated scores."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,7 +8,7 @@ from torch import Tensor
 from pruning_core.methods import METHODS
 from pruning_core.methods.learned import LearnedParameters
 from pruning_core.methods.magnitude import Magnitude
-from pruning_core.methods.movement import Movement
+from pruning_core.methods.movement import _SAMPLED, Movement, MovementParameters
 from pruning_core.methods.soft_movement import SoftMovement
 from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
@@ -37,7 +38,7 @@ def straight_through(weight: Tensor, score: Tensor, mask: Tensor) -> list[Tensor
 @pytest.mark.parametrize("frozen", [False, True])
 def test_gradients_equal_those_of_a_graph_that_multiplies_by_the_mask(frozen: bool) -> None:
     network = TwoLayers()
-    weights = masked(network, Movement(), frozen=frozen)
+    weights = masked(network, Movement(MovementParameters(score_penalty=0.0)), frozen=frozen)
     set_random_mask(weights)
     network(batch()).backward()
     weights.collect_gradients()
@@ -55,7 +56,7 @@ def test_gradients_equal_those_of_a_graph_that_multiplies_by_the_mask(frozen: bo
 def test_scores_accumulate_minus_alpha_times_gradient_times_weight() -> None:
     """S_T = -α Σ_t G⊙W under plain gradient descent (paper, section 4), with a mask that changes on the way."""
     network, alpha = TwoLayers(), 0.1
-    ours = masked(network, Movement(LearnedParameters(score_init="zeros")))
+    ours = masked(network, Movement(MovementParameters(score_init="zeros", score_penalty=0.0)))
     optimizer = torch.optim.SGD([ours.weight, ours.trained_score], lr=alpha)
     weight, total = initial_weights(), torch.zeros(56)
     for step in range(6):
@@ -77,7 +78,7 @@ def test_scores_accumulate_minus_alpha_times_gradient_times_weight() -> None:
 def test_adam_on_scores_and_weights_equals_adam_on_the_explicit_graph(frozen: bool) -> None:
     """Eight steps with masks that are the top half of the scores of the moment, found by a sort."""
     network = TwoLayers()
-    ours = masked(network, Movement(LearnedParameters(score_init="zeros")), frozen=frozen)
+    ours = masked(network, Movement(MovementParameters(score_init="zeros", score_penalty=0.0)), frozen=frozen)
     trained = [ours.trained_score] if frozen else [ours.weight, ours.trained_score]
     optimizer = torch.optim.Adam(trained, lr=0.05)
     weight, score = initial_weights().requires_grad_(), torch.zeros(56, requires_grad=True)
@@ -98,6 +99,23 @@ def test_adam_on_scores_and_weights_equals_adam_on_the_explicit_graph(frozen: bo
     torch.testing.assert_close(ours.trained_score, score)
     torch.testing.assert_close(ours.weight.detach(), weight.detach())
     assert torch.equal(ours.weight.detach(), initial_weights()) is frozen
+
+
+def test_scores_are_pulled_down_by_the_mean_gradient_of_the_step_before() -> None:
+    """A reference in NumPy's own words: g₁ = G₁⊙W, g₂ = G₂⊙W + c·mean|g₁|, over the sample that is looked at."""
+    network, strength = TwoLayers(), 0.7
+    ours = masked(network, Movement(MovementParameters(score_penalty=strength)))
+    plain = []
+    for step in range(3):
+        network(batch(step)).backward()
+        judged = (ours.gradient * ours.weight.detach()).numpy().copy()
+        sample = np.concatenate([judged[where][::_SAMPLED] for where in ours.slices])
+        ours.collect_gradients()
+        expected = judged + (strength * np.abs(plain[-1]).mean() if plain else 0.0)
+        np.testing.assert_allclose(score_gradient_of(ours).numpy(), expected, rtol=1e-5)
+        plain.append(sample)
+        ours.method.after_update(0.0)
+        ours.gradient.zero_()
 
 
 def test_gradient_accumulation_sums_before_the_scores_are_judged() -> None:
@@ -181,7 +199,7 @@ def test_movement_ranks_by_the_magnitude_of_the_moment_plus_scores_from_zero() -
 
 
 def test_movement_as_in_the_paper_ranks_by_scores_from_zero_alone() -> None:
-    method = Movement(LearnedParameters(score_init="zeros"))
+    method = Movement(MovementParameters(score_init="zeros", score_penalty=0.0))
     weights = masked(TwoLayers(), method)
     assert not bool(method.importance(torch.empty(56)).any())
     with torch.no_grad():

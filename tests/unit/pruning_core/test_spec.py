@@ -49,7 +49,7 @@ def test_resolving_writes_every_default_out_and_changes_nothing_given() -> None:
     assert plain.training.score_learning_rate is not None
     assert (plain.pruning.scope, plain.pruning.granularity) == ("global", "element")
     assert (plain.pruning.schedule.shape, plain.training.epochs) == ("cubic", 6.0)
-    assert plain.pruning.params == {"score_init": "magnitude"}
+    assert plain.pruning.params == {"score_init": "magnitude", "score_penalty": 3.0}
     paper = {"pruning": {"params": {"score_init": "zeros"}}, "training": {"learning_rate": 3e-5}}
     given = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | paper).resolved(6000, 384)
     assert (given.training.learning_rate, given.training.score_learning_rate) == (3e-5, 1e-2)
