@@ -1,6 +1,7 @@
 """L0: hard-concrete gates, against closed forms, sampling in NumPy, and autograd through explicit gates."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods.l0 import L0, SHUT_BELOW, expected_open
 from pruning_core.noise import write_uniform
+from pruning_core.schedule import Schedule
 from tests.unit.pruning_core.toys import (
     SCHEDULE,
     TwoLayers,
@@ -39,9 +41,9 @@ def penalty(score: Tensor) -> Tensor:
     return torch.sigmoid(score - B * math.log(-L / R)).mean()
 
 
-def weights_with_scores(frozen: bool = False) -> MaskedWeights:
+def weights_with_scores(frozen: bool = False, schedule: Schedule = SCHEDULE) -> MaskedWeights:
     """A toy in the middle of the window whose gates are open, shut and in between."""
-    weights = masked(TwoLayers(), L0(), frozen=frozen, step=20)
+    weights = masked(TwoLayers(), L0(), schedule=schedule, frozen=frozen, step=20)
     with torch.no_grad():
         weights.trained_score.copy_(torch.linspace(-4, 4, 56)[torch.randperm(56)])
     return weights
@@ -150,6 +152,19 @@ def test_the_gates_that_stay_are_opened_as_wide_as_they_began_when_the_window_en
     weights.apply(training=False)
     assert bool((weights.buffers["gates"][weights.mask] > 0.95).all())
     assert torch.equal(weights.trained_score.detach()[~weights.mask], before[~weights.mask])
+
+
+@pytest.mark.parametrize(("density", "power"), [(0.03, 0.0), (0.1, 0.0), (0.2, 0.25), (0.5, 1.0), (0.8, 1.0)])
+def test_where_much_is_left_weights_are_turned_down_as_their_gates_are_opened(density: float, power: float) -> None:
+    weights = weights_with_scores(schedule=replace(SCHEDULE, final_density=density))
+    before, gates = weights.weight.detach().clone(), weights.buffers["gates"]
+    set_random_mask(weights)
+    gates.copy_(torch.linspace(0.0, 0.4, len(gates)))
+    opened = gates[weights.mask].mean()
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.method.after_selection()
+    torch.testing.assert_close(weights.weight.detach(), before * opened**power)
+    assert bool((weights.trained_score.detach()[weights.mask] >= 2.2).all())
 
 
 def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:

@@ -190,6 +190,14 @@ def test_a_large_model_s_report_stays_small(report: dict[str, Any], tmp_path: Pa
     assert (tmp_path / "large.html").stat().st_size < 700_000
 
 
+def test_the_library_names_neither_model_nor_dataset(report: dict[str, Any], page: str, tmp_path: Path) -> None:
+    assert "on reviews &amp; more</p>" in page
+    bare = report | {"lineage": {name: value for name, value in report["lineage"].items() if name not in NAMES}}
+    write_page(bare, tmp_path / "bare.html")
+    drawn = (tmp_path / "bare.html").read_text(encoding="utf-8")
+    assert len(page) - 200 < len(drawn) < len(page)
+
+
 def test_a_job_outlives_a_picture_that_cannot_be_drawn(model_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "report.html").mkdir()  # nothing can be written there
     result = prune(model_dir, reviews(96), short_spec(), tmp_path, evaluation=reviews(40, seed=1))
