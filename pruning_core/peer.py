@@ -1,5 +1,6 @@
 """One of the other processes of a run on several devices: does all that the leading one does, and tells nobody."""
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,7 @@ def main(folder: Path, rank: int, size: int, threads: int) -> int:
         The exit code.
     """
     _end_with_the_lead()
+    gc.disable()  # what is imported stays: looking through it again and again takes a second
     import torch
     from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]  # torch uses it so itself
 
@@ -44,6 +46,8 @@ def main(folder: Path, rank: int, size: int, threads: int) -> int:
     from pruning_core.ranks import ManyRanks
     from pruning_core.run import Run
 
+    gc.freeze()
+    gc.enable()
     for sig in UNHEARD:
         signal.signal(sig, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, UNHEARD)
