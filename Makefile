@@ -33,9 +33,10 @@ demo: install ## Prune a real model through the service, from nothing (about 6 m
 	@$(BIN)/python -m examples.demo
 
 # Four processes more than there are cores: half of the time a test waits for others. The profile `ci` of hypothesis tries
-# the same examples each time and has no deadlines; PROFILE=default looks for new ones.
+# the same examples each time and has no deadlines; PROFILE=default looks for new ones. Hundreds of processes load the same
+# modules: Python may keep them compiled, whatever the environment says.
 test: install ## Run the whole test suite
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 4)) --dist loadfile --no-loadscope-reorder \
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 4)) --dist loadfile --no-loadscope-reorder \
 		--hypothesis-profile=$(or $(PROFILE),ci)
 
 # SEED=N repeats a run; FAULTS=N and DATABASE=sqlite|postgres make it smaller.

@@ -121,12 +121,11 @@ def test_who_goes_is_told_by_hand_for_many_teams_models_and_sparsities(
         assert past_keeping(database, best, last, ttl_s=60.0 * old) == [job_id for _, job_id in sorted(expected)]
 
 
-def test_a_hundred_jobs_at_most_are_found_at_once(clock: VirtualClock, database: Database, team: str) -> None:
-    jobs = [succeed(database, begin(database, team)) for _ in range(102)]
-    clock.wait_until(clock.now + timedelta(days=365))
+def test_a_hundred_jobs_at_most_are_found_at_once(database: Database, team: str) -> None:
+    add_finished(database, team, 102, created_at=LONG_AGO, finished_at=LONG_AGO)
     first = past_keeping(database)
     assert len(first) == 100
-    assert set(first) < set(jobs)
+    assert set(first) < {f"job_old{number}" for number in range(102)}
 
 
 @pytest.mark.slow
