@@ -70,6 +70,12 @@ def long_spec(spec: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
+def waiting_spec(spec: dict[str, object]) -> dict[str, object]:
+    """A spec of a job that waits until it is cancelled: the worker has not as many devices, and starts no trainer."""
+    return spec | {"name": "waiting", "training": {"max_steps": 20, "batch_size": 8, "gpus": 2}}
+
+
+@pytest.fixture(scope="session")
 def succeeded(service: Up, spec: dict[str, object]) -> Finished:
     """A job submitted by the command line, from stdin, and watched to its end."""
     named = spec | {"name": "first", "tags": {"from": "the command line"}}

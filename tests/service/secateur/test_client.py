@@ -34,16 +34,16 @@ from tests.service.secateur.up import Up, until
 pytestmark = pytest.mark.slow
 
 
-def test_the_same_idempotency_key_gives_the_same_job(client: Client, long_spec: dict[str, object]) -> None:
-    first = client.submit(long_spec, idempotency_key="once")
-    assert client.submit(long_spec, idempotency_key="once")["id"] == first["id"]
+def test_the_same_idempotency_key_gives_the_same_job(client: Client, waiting_spec: dict[str, object]) -> None:
+    first = client.submit(waiting_spec, idempotency_key="once")
+    assert client.submit(waiting_spec, idempotency_key="once")["id"] == first["id"]
     with pytest.raises(Invalid, match="once"):
-        client.submit(long_spec | {"target_sparsity": 0.5}, idempotency_key="once")
+        client.submit(waiting_spec | {"target_sparsity": 0.5}, idempotency_key="once")
     client.cancel(first["id"])
 
 
-def test_each_submit_is_a_job_of_its_own(client: Client, long_spec: dict[str, object]) -> None:
-    first, second = client.submit(long_spec), client.submit(long_spec)
+def test_each_submit_is_a_job_of_its_own(client: Client, waiting_spec: dict[str, object]) -> None:
+    first, second = client.submit(waiting_spec), client.submit(waiting_spec)
     assert first["id"] != second["id"]
     for job in (first, second):
         client.cancel(job["id"])
@@ -83,8 +83,8 @@ def test_a_pin_comes_and_goes(client: Client, job: Job) -> None:
     assert list(client.jobs(pinned=True)) == []
 
 
-def test_a_watcher_is_told_each_state_once(client: Client, long_spec: dict[str, object]) -> None:
-    job = client.submit(long_spec)
+def test_a_watcher_is_told_each_state_once(client: Client, waiting_spec: dict[str, object]) -> None:
+    job = client.submit(waiting_spec)
     client.cancel(job["id"])
     seen: list[str] = []
     assert client.wait(job["id"], lambda each: seen.append(each["status"]))["status"] == "cancelled"
@@ -92,8 +92,8 @@ def test_a_watcher_is_told_each_state_once(client: Client, long_spec: dict[str, 
     assert seen.count("cancelled") == 1
 
 
-def test_waiting_has_an_end_of_its_own(client: Client, long_spec: dict[str, object]) -> None:
-    job = client.submit(long_spec)
+def test_waiting_has_an_end_of_its_own(client: Client, waiting_spec: dict[str, object]) -> None:
+    job = client.submit(waiting_spec)
     with pytest.raises(WaitTimeout, match="goes on running"):
         client.wait(job["id"], timeout_s=1)
     client.cancel(job["id"])
@@ -114,9 +114,9 @@ def test_waiting_outlasts_a_restart_of_the_api(service: Up, client: Client, long
 
 
 def test_a_follower_hears_each_event_once_and_soon_through_a_restart_of_the_api(
-    service: Up, client: Client, long_spec: dict[str, object]
+    service: Up, client: Client, waiting_spec: dict[str, object]
 ) -> None:
-    job = client.submit(long_spec)
+    job = client.submit(waiting_spec)
     heard: list[int] = []
     late: list[float] = []
     for event in client.follow(job["id"]):
@@ -134,9 +134,9 @@ def test_a_follower_hears_each_event_once_and_soon_through_a_restart_of_the_api(
     assert late[-1] < 5, "an event is told within a look, and a pause where the connection had broken"
 
 
-def test_listings_go_over_all_pages(client: Client, long_spec: dict[str, object]) -> None:
+def test_listings_go_over_all_pages(client: Client, waiting_spec: dict[str, object]) -> None:
     sort: Sort
-    made = [client.submit(long_spec | {"tags": {"page": "yes"}})["id"] for _ in range(5)]
+    made = [client.submit(waiting_spec | {"tags": {"page": "yes"}})["id"] for _ in range(5)]
     assert [job["id"] for job in client.jobs(tag="page:yes", page_size=2)] == made[::-1]
     for sort in ("created_at", "name", "finished_at"):
         assert [job["id"] for job in client.jobs(tag=["page:yes"], page_size=2, sort=sort)] == made

@@ -63,8 +63,8 @@ def test_a_spec_is_checked_without_a_job(service: Up, client: Client, spec: dict
     assert len(list(client.jobs())) == before
 
 
-def test_jobs_are_compared(service: Up, client: Client, job: Job, spec: dict[str, object]) -> None:
-    other = client.submit(spec | {"method": "magnitude", "priority": -1})
+def test_jobs_are_compared(service: Up, client: Client, job: Job, waiting_spec: dict[str, object]) -> None:
+    other = client.submit(waiting_spec | {"method": "magnitude"})
     client.cancel(other["id"])
     ids = [job["id"], other["id"]]
     found = client.compare(ids)

@@ -36,8 +36,8 @@ def test_a_sweep_runs_to_its_table(service: Up, client: Client, spec: dict[str, 
     assert made["id"] not in [each["id"] for each in client.sweeps()]
 
 
-def test_a_sweep_is_submitted_once_and_cancelled(service: Up, client: Client, long_spec: dict[str, object]) -> None:
-    sweep = {"base": long_spec, "grid": {"training.seed": [1, 2]}}
+def test_a_sweep_is_submitted_once_and_cancelled(service: Up, client: Client, waiting_spec: dict[str, object]) -> None:
+    sweep = {"base": waiting_spec, "grid": {"training.seed": [1, 2]}}
     made = client.submit_sweep(sweep, idempotency_key="sweep once")
     assert client.submit_sweep(sweep, idempotency_key="sweep once")["id"] == made["id"]
     assert made["id"] in shown(service, "sweeps", "list")

@@ -43,11 +43,11 @@ def test_a_webhook_is_made_tested_changed_and_deleted(service: Up, client: Clien
 
 
 @pytest.mark.slow
-def test_a_job_tells_of_its_end(client: Client, spec: dict[str, object]) -> None:
+def test_a_job_tells_of_its_end(client: Client, waiting_spec: dict[str, object]) -> None:
     with receiver() as there:
         webhook = client.create_webhook(there.url, only_named=True, idempotency_key="once")
         assert client.create_webhook(there.url, only_named=True, idempotency_key="once") == webhook
-        job = client.submit({**spec, "webhook": there.url})
+        job = client.submit({**waiting_spec, "webhook": there.url})
         client.cancel(job["id"])
         until(lambda: there.got)
         [got] = there.got
