@@ -1,8 +1,10 @@
 """The promise, whole: upload, submit, poll and download over HTTP, and stock transformers loads what comes out."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +31,32 @@ from tests.valkey import new_server
 start = services.start
 
 TRAIN, VALIDATION = reviews(320, seed=1), reviews(60, seed=2)
-STEPS = 40
+STEPS = 100
 FILES = {"masks": "masks.safetensors", "packed": "model.packed"}
 
+#: Trainers take long, and see no difference between databases in what such a test is about.
+over_sqlite = pytest.mark.parametrize("stage", ["sqlite"], indirect=True, scope="module")
 
-@pytest.fixture
-def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
+
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A broker, and a worker whose trainers have the real science, over each kind of database."""
+    folder = tmp_path_factory.mktemp("stage")
+    if request.param == "sqlite":
+        empty = request.getfixturevalue("migrated_sqlite_file")
+        database_url = f"sqlite:///{shutil.copy(empty, folder / 'secateur.db')}"
+    else:
+        server = request.getfixturevalue("postgres_server")
+        database_url = server.url(server.create(template=request.getfixturevalue("migrated_postgres_template")))
     with new_server() as broker:
-        made = Stage(database_url, broker, tmp_path)
+        made = Stage(database_url, broker, folder)
         made.worker(science=ROOT, ready=False, lease_s=60)
-        made.reconciler()
+        made.reconciler(reconcile_s=1)
         yield made
         made.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(stage: Stage, start: services.Start) -> Iterator[httpx.Client]:
     """A team's client of a service over the same database and broker."""
     url = start(database_url=stage.database_url, broker_url=stage.broker_url)
@@ -52,25 +64,43 @@ def client(stage: Stage, start: services.Start) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Done:
+    """A job that has succeeded: what was asked for, what the service says, and where its files were downloaded to."""
+
+    spec: dict[str, Any]
+    job: dict[str, Any]
+    folder: Path
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """Its report."""
+        report: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
+        return report
+
+
+@pytest.fixture(scope="module")
+def done(client: httpx.Client, stage: Stage) -> Done:
+    """A job that nothing disturbed, for all tests: trainers take seconds to start."""
     spec = {
-        **upload(client, tmp_path),
+        **upload(client, stage.folder),
         "method": "movement",
         "target_sparsity": 0.8,
         "training": {"max_steps": STEPS, "batch_size": 16, "learning_rate": 3e-3},
     }
-    submitted = client.post("/v1/jobs", json=spec)
-    assert submitted.status_code == 202, submitted.text
-    job = finished(client, submitted.headers["location"], stage)
+    job = run(client, stage, spec)
+    download(client, job, stage.folder / "out")
+    return Done(spec, job, stage.folder / "out")
+
+
+def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, done: Done, tmp_path: Path) -> None:
+    job, out, report = done.job, done.folder, done.report
     assert (job["status"], job["attempt"], job["error"]) == ("succeeded", 1, None), job
     assert (job["progress"]["step"], job["progress"]["total_steps"]) == (2 * STEPS, 2 * STEPS)
-    download(client, job, tmp_path / "out")
-
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "model")
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
+    model = AutoModelForSequenceClassification.from_pretrained(out / "model")
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    masks = read_masks(tmp_path / "out" / "masks.safetensors")
+    masks = read_masks(out / "masks.safetensors")
     check_masks(masks, weights, target=0.8)
     check_densities(report["density"], masks, {name: p.numel() for name, p in model.named_parameters()})
     assert {row["name"]: (row["kept"], row["total"]) for row in report["layers"]} == {
@@ -82,11 +112,11 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert report["eval"]["accuracy"] == pytest.approx(sum(right) / len(right), abs=1e-6)
     assert (report["data"]["train_rows"], report["data"]["eval_rows"]) == (320, 60)
     assert report["data"]["majority_share"] == 0.5
-    files = [path.stat().st_size for path in (tmp_path / "out" / "model").iterdir()]
-    sizes = {kind: (tmp_path / "out" / name).stat().st_size for kind, name in FILES.items()}
+    files = [path.stat().st_size for path in (out / "model").iterdir()]
+    sizes = {kind: (out / name).stat().st_size for kind, name in FILES.items()}
     assert job["result"]["bytes"] == report["bytes"] == {"dense": sum(files)} | sizes
-    unpack(tmp_path / "out" / "model.packed", tmp_path / "unpacked")
-    for path in (tmp_path / "out" / "model").iterdir():
+    unpack(out / "model.packed", tmp_path / "unpacked")
+    for path in (out / "model").iterdir():
         assert sha256_of(tmp_path / "unpacked" / path.name) == sha256_of(path)
     assert (report["lineage"]["job"], report["lineage"]["attempt"]) == (job["id"], 1)
 
@@ -101,8 +131,6 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert report["verdict"]["sentence"].split(":")[0] in page.text
     assert page.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
-    if stage.database_url.startswith("sqlite"):  # trainers take long, and see no difference
-        goes_in_again(client, stage, spec, tmp_path)
     series = client.get(job["urls"]["metrics"]).json()["series"]
     assert [point[0] for point in series["train/loss"]] == list(range(1, STEPS + 1))
     assert [point[0] for point in series["dense/train/loss"]] == list(range(1, STEPS + 1))
@@ -110,47 +138,30 @@ def test_a_model_goes_in_and_comes_out_pruned(client: httpx.Client, stage: Stage
     assert stage_events == ["submitted", "started", "succeeded"]
 
 
-def goes_in_again(client: httpx.Client, stage: Stage, spec: Mapping[str, Any], folder: Path) -> None:
-    """The spec in a report gives the same again, and what came out is pruned further, by itself as the teacher."""
-    report = json.loads((folder / "out" / "report.json").read_text())
-    masks = read_masks(folder / "out" / "masks.safetensors")
-    again = run(client, stage, report["job"], folder / "again")
-    for name in ("masks.safetensors", "model/model.safetensors"):
-        assert sha256_of(again / name) == sha256_of(folder / "out" / name), "the embedded spec gives the same"
-    pruned = upload_model(client, folder / "out" / "model")
+@over_sqlite
+def test_what_came_out_goes_in_again_and_is_pruned_further(
+    client: httpx.Client, stage: Stage, done: Done, tmp_path: Path
+) -> None:
+    pruned = upload_model(client, done.folder / "model")
     later = {
-        **spec,
+        **done.spec,
         "model": pruned,
         "target_sparsity": 0.9,
         "pruning": {"start_from_mask": True},
         "distillation": {"teacher": pruned},
     }
-    further = read_masks(run(client, stage, later, folder / "further") / "masks.safetensors")
+    download(client, run(client, stage, later), tmp_path)
+    masks, further = read_masks(done.folder / "masks.safetensors"), read_masks(tmp_path / "masks.safetensors")
     assert sum(int(mask.sum()) for mask in further.values()) == round(0.1 * sum(mask.size for mask in masks.values()))
     for name, mask in masks.items():
         assert not (further[name] & ~mask).any(), "what was zero stays zero"
 
 
-def run(client: httpx.Client, stage: Stage, spec: Mapping[str, Any], folder: Path) -> Path:
-    """The artifacts of a job that succeeds."""
-    submitted = client.post("/v1/jobs", json=spec)
+def test_a_killed_trainer_s_job_ends_as_if_nothing_had_happened(client: httpx.Client, stage: Stage, done: Done) -> None:
+    # Done again from nothing but what the report says.
+    submitted = client.post("/v1/jobs", json=done.report["job"])
     assert submitted.status_code == 202, submitted.text
-    job = finished(client, submitted.headers["location"], stage)
-    assert job["status"] == "succeeded", job
-    download(client, job, folder)
-    return folder
-
-
-def test_a_killed_trainer_s_job_ends_as_if_nothing_had_happened(
-    client: httpx.Client, stage: Stage, tmp_path: Path
-) -> None:
-    spec = {
-        **upload(client, tmp_path),
-        "method": "movement",
-        "target_sparsity": 0.9,
-        "training": {"max_steps": 300, "batch_size": 16, "learning_rate": 3e-3, "dense_baseline": False},
-    }
-    disturbed = client.post("/v1/jobs", json=spec).json()["id"]
+    disturbed = submitted.json()["id"]
     until(lambda: stage.job(disturbed).step > 0, patience_s=60, told=lambda: stage.told(disturbed))
     [trainer] = stage.trainers()
     trainer.kill()
@@ -159,19 +170,13 @@ def test_a_killed_trainer_s_job_ends_as_if_nothing_had_happened(
     job = finished(client, f"/v1/jobs/{disturbed}", stage)
     assert (job["status"], job["attempt"]) == ("succeeded", 2), job
     stage.audit(disturbed)
-
-    # Done again from nothing but what its report says.
-    report = client.get(f"/v1/jobs/{disturbed}/artifacts/report.json").json()
-    again = client.post("/v1/jobs", json=report["job"])
-    assert again.status_code == 202, again.text
-    undisturbed = finished(client, f"/v1/jobs/{again.json()['id']}", stage)
-    assert undisturbed["spec"] == job["spec"]
-    assert undisturbed["attempt"] == 1
-    assert undisturbed["result"]["eval"] == job["result"]["eval"]
+    assert job["spec"] == done.job["spec"]
+    assert job["result"]["eval"] == done.job["result"]["eval"]
     for name in ("masks.safetensors", "model/model.safetensors"):
-        assert checksum(client, undisturbed, name) == checksum(client, job, name)
+        assert checksum(client, job, name) == checksum(client, done.job, name)
 
 
+@over_sqlite
 def test_a_cancelled_training_stops_and_leaves_nothing(client: httpx.Client, stage: Stage, tmp_path: Path) -> None:
     spec = {
         **upload(client, tmp_path),
@@ -188,6 +193,15 @@ def test_a_cancelled_training_stops_and_leaves_nothing(client: httpx.Client, sta
     assert client.get(job["urls"]["artifacts"]).json()["data"] == []
     until(lambda: not stage.trainers())
     until(lambda: not list(stage.scratch.iterdir()))
+
+
+def run(client: httpx.Client, stage: Stage, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A job that succeeds."""
+    submitted = client.post("/v1/jobs", json=spec)
+    assert submitted.status_code == 202, submitted.text
+    job = finished(client, submitted.headers["location"], stage)
+    assert job["status"] == "succeeded", job
+    return job
 
 
 def checksum(client: httpx.Client, job: Mapping[str, Any], name: str) -> str:

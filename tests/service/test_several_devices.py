@@ -11,11 +11,12 @@ import psutil
 import pytest
 from sqlalchemy import select
 
+from pruning_core import PruningSpec, prune
 from store import JobStatus
 from store.states import TERMINAL
 from store.tables import Worker
 from tests.service.api import conftest as services
-from tests.service.test_end_to_end import checksum, download, read_masks, upload
+from tests.service.test_end_to_end import TRAIN, VALIDATION, checksum, download, read_masks, upload
 from tests.service.worker.running import Running, command_of, lives, until
 from tests.service.worker.stage import ROOT, Stage
 from tests.valkey import new_server
@@ -40,7 +41,7 @@ def stage(sqlite_url: str, tmp_path: Path) -> Iterator[Stage]:
     with new_server() as broker:
         made = Stage(sqlite_url, broker, tmp_path)
         two_parts(made, ready=False)
-        made.reconciler()
+        made.reconciler(reconcile_s=1)
         yield made
         made.close()
 
@@ -64,14 +65,14 @@ def submit(client: httpx.Client, spec: dict[str, Any]) -> str:
 
 
 def finished(client: httpx.Client, stage: Stage, job_id: str) -> dict[str, Any]:
-    until(lambda: stage.job(job_id).status in TERMINAL, PATIENCE_S, lambda: stage.told(job_id))
+    until(lambda: stage.job(job_id).status in TERMINAL, PATIENCE_S, lambda: stage.told(job_id), every_s=0.3)
     job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}").json()
     return job
 
 
-def peer_of(stage: Stage, job_id: str) -> psutil.Process:
-    """The second process of the job that runs, once it trains."""
-    until(lambda: stage.job(job_id).step > 5, PATIENCE_S, lambda: stage.told(job_id))
+def peer_of(stage: Stage, job_id: str, past: int = 5) -> psutil.Process:
+    """The second process of the job that runs, once it is past a step."""
+    until(lambda: stage.job(job_id).step > past, PATIENCE_S, lambda: stage.told(job_id), every_s=0.1)
     [trainer] = stage.trainers()
     [peer] = [each for each in trainer.children() if "pruning_core.peer" in command_of(each)]
     return peer
@@ -82,7 +83,7 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
 ) -> None:
     until(lambda: offers(stage) == {"worker-0": 2}, PATIENCE_S)
     training = {
-        "max_steps": 30,
+        "max_steps": 40,
         "batch_size": 16,
         "max_length": 64,
         "gradient_accumulation": 2,
@@ -95,8 +96,9 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
     undisturbed = finished(client, stage, submit(client, spec))
     assert (undisturbed["status"], undisturbed["attempt"], undisturbed["warnings"]) == ("succeeded", 1, [])
     download(client, undisturbed, tmp_path / "two")
-    alone = finished(client, stage, submit(client, {**spec, "training": {**training, "gpus": 1}}))
-    download(client, alone, tmp_path / "one")
+    told = {name: value for name, value in undisturbed["spec"].items() if name in PruningSpec.model_fields}
+    on_one = PruningSpec.model_validate({**told, "training": {**training, "gpus": 1}})
+    prune(tmp_path / "tiny", TRAIN, on_one, tmp_path / "one", evaluation=VALIDATION)
     two, one = (read_masks(tmp_path / name / "masks.safetensors") for name in ("two", "one"))
     weights = sum(mask.size for mask in one.values())
     assert sum(int((one[name] != two[name]).sum()) for name in one) <= 0.005 * weights, "the same up to rounding"
@@ -106,9 +108,15 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
     stage.wait_for(killed, JobStatus.QUEUED, PATIENCE_S)
     assert "SIGKILL" in str(stage.attempts(killed)[0].detail)
     stage.no_backoff(killed)
-
+    until(lambda: stage.is_training(killed, attempt=2), PATIENCE_S, lambda: stage.told(killed))
+    peer = peer_of(stage, killed)
+    [trainer] = stage.trainers()
+    trainer.kill()
+    until(lambda: not lives(peer))
+    stage.wait_for(killed, JobStatus.QUEUED, PATIENCE_S)
+    stage.no_backoff(killed)
     job = finished(client, stage, killed)
-    assert (job["status"], job["attempt"]) == ("succeeded", 2), job
+    assert (job["status"], stage.outcomes(killed)) == ("succeeded", ["lost", "lost", "succeeded"]), job
     assert "device 2 of 2 was ended by signal 9" in client.get(job["urls"]["logs"]).text
     for name in FILES:
         assert checksum(client, job, name) == checksum(client, undisturbed, name)
@@ -129,39 +137,28 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
     assert job["status"] == "succeeded"
     for name in FILES:
         assert checksum(client, job, name) == checksum(client, undisturbed, name)
-
-    preempted = submit(client, spec)
-    peer = peer_of(stage, preempted)
-    [worker] = (each for each in stage.running if each.trainers())
-    worker.signal(signal.SIGTERM)
-    assert worker.ends(within_s=60.0) == 0
-    assert not lives(peer)
-    assert (stage.job(preempted).status, stage.outcomes(preempted)) == (JobStatus.QUEUED, ["preempted"])
-    two_parts(stage, ready=True)
-    stage.ring("default")
-    job = finished(client, stage, preempted)
-    assert (job["status"], stage.outcomes(preempted)) == ("succeeded", ["preempted", "succeeded"])
-    for name in FILES:
-        assert checksum(client, job, name) == checksum(client, undisturbed, name)
-    for each in (killed, paused, preempted):
+    for each in (killed, paused):
         stage.audit(each)
 
 
-def test_the_others_end_with_a_job_that_is_cancelled_or_whose_trainer_is_killed(
+def test_the_others_end_with_a_job_that_is_put_down_and_with_one_that_is_cancelled(
     client: httpx.Client, stage: Stage, tmp_path: Path
 ) -> None:
     training = {"max_steps": 100_000, "batch_size": 16, "max_length": 64, "dense_baseline": False, "gpus": 2}
     spec = {**upload(client, tmp_path), "method": "magnitude", "target_sparsity": 0.5, "training": training}
     job_id = submit(client, spec)
     first = peer_of(stage, job_id)
-    [trainer] = stage.trainers()
-    trainer.kill()
-    until(lambda: not lives(first))
-    stage.wait_for(job_id, JobStatus.QUEUED, PATIENCE_S)
-    stage.no_backoff(job_id)
-    until(lambda: stage.is_training(job_id, attempt=2), PATIENCE_S, lambda: stage.told(job_id))
-    second = peer_of(stage, job_id)
+    [worker] = (each for each in stage.running if each.trainers())
+    worker.signal(signal.SIGTERM)
+    assert worker.ends(within_s=60.0) == 0
+    assert not lives(first)
+    put_down = stage.job(job_id)
+    assert (put_down.status, stage.outcomes(job_id)) == (JobStatus.QUEUED, ["preempted"])
+    two_parts(stage, ready=True)
+    stage.ring("default")
+    second = peer_of(stage, job_id, past=put_down.step)
     client.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
     assert finished(client, stage, job_id)["status"] == "cancelled"
     until(lambda: not lives(second))
-    assert stage.outcomes(job_id) == ["lost", "cancelled"]
+    assert stage.outcomes(job_id) == ["preempted", "cancelled"]
+    stage.audit(job_id)

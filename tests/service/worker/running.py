@@ -10,12 +10,14 @@ from pathlib import Path
 import psutil
 
 
-def until(condition: Callable[[], object], patience_s: float = 120.0, told: Callable[[], str] = str) -> None:
-    """Wait until something is so."""
+def until(
+    condition: Callable[[], object], patience_s: float = 120.0, told: Callable[[], str] = str, every_s: float = 0.03
+) -> None:
+    """Wait until something is so; `every_s` where it takes long, for each look takes time from what is waited for."""
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"It did not happen within {patience_s:g} s.\n{told()}"
-        time.sleep(0.03)
+        time.sleep(every_s)
 
 
 class Running:
