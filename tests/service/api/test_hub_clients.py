@@ -23,6 +23,9 @@ from tests.unit.api.finishing import finish
 
 pytestmark = pytest.mark.slow
 
+#: Each client takes a second to start, and sees no difference between databases; the others tell whether there is one.
+over_sqlite = pytest.mark.parametrize("served", ["sqlite"], indirect=True, scope="session")
+
 
 @dataclass(frozen=True)
 class Hub:
@@ -70,6 +73,7 @@ def good(run: subprocess.CompletedProcess[str]) -> str:
     return run.stdout.strip()
 
 
+@over_sqlite
 def test_transformers_loads_the_pruned_model_and_its_tokenizer(hub: Hub) -> None:
     printed = good(
         hub.python(f"""
@@ -132,6 +136,7 @@ def test_a_download_that_broke_off_goes_on_where_it_was(hub: Hub, model_files: l
     assert printed == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
+@over_sqlite
 def test_the_command_line_downloads(hub: Hub, tmp_path: Path, model_files: list[Path]) -> None:
     hf = [sys.executable, "-m", "huggingface_hub.cli.hf"]  # what the script `hf` calls
     good(hub.run([*hf, "download", f"jobs/{hub.job_id}", "--local-dir", str(tmp_path / "all")]))
@@ -143,6 +148,7 @@ def test_the_command_line_downloads(hub: Hub, tmp_path: Path, model_files: list[
     assert hashlib.sha256((folder / split).read_bytes()).hexdigest() == uploaded["sha256"]
 
 
+@over_sqlite
 def test_a_dataset_is_a_folder_of_parquet_files_to_everything_that_reads_hf_paths(hub: Hub) -> None:
     printed = good(
         hub.python(f"""
@@ -164,6 +170,7 @@ def test_a_dataset_is_a_folder_of_parquet_files_to_everything_that_reads_hf_path
     ]
 
 
+@over_sqlite
 @pytest.mark.parametrize(
     ("call", "error"),
     [
