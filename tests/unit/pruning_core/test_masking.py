@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core.methods import METHODS
@@ -105,7 +106,7 @@ def test_scores_are_pulled_down_by_the_mean_gradient_of_the_step_before() -> Non
     """A reference in NumPy's own words: g₁ = G₁⊙W, g₂ = G₂⊙W + c·mean|g₁|, over the sample that is looked at."""
     network, strength = TwoLayers(), 0.7
     ours = masked(network, Movement(MovementParameters(score_penalty=strength)))
-    plain = []
+    plain: list[NDArray[np.float32]] = []
     for step in range(3):
         network(batch(step)).backward()
         judged = (ours.gradient * ours.weight.detach()).numpy().copy()
