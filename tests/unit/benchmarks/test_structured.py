@@ -10,8 +10,8 @@ from pruning_core import PruningSpec
 MADE = {"heads": 18, "neurons": 2304}
 
 
-def report(slowest: float, accuracy: float) -> dict[str, Any]:
-    """What a run would say of itself."""
+def timed(slowest: float) -> dict[str, Any]:
+    """What would be measured."""
     speedups = {("pytorch", 1): 3.0, ("pytorch", 32): slowest, ("onnxruntime", 1): 2.9, ("onnxruntime", 32): 3.1}
     timings = [
         {"runtime": runtime, "model": model, "batch": batch, "speedup": 1.0 if model == "dense" else value}
@@ -19,13 +19,17 @@ def report(slowest: float, accuracy: float) -> dict[str, Any]:
         for model in ("dense", "structured")
     ]
     timings.append({"runtime": "onnxruntime", "model": "int8", "batch": 1, "speedup": 0.5})
+    return {"timings": timings}
+
+
+def report(accuracy: float) -> dict[str, Any]:
+    """What a run would say of itself."""
     return {
         "exports": {
             "structured": {"eval": {"accuracy": accuracy}, **MADE},
             "onnx": {"eval": {"accuracy": accuracy}},
             "int8": {"eval": {"accuracy": 0.1}},
         },
-        "export_latency": {"timings": timings},
         "bytes": {"dense": 4, "structured": 3, "onnx": 2, "int8": 1, "packed": 1},
     }
 
@@ -43,7 +47,7 @@ def test_its_runs_are_specs(sparsity: float) -> None:
 def test_the_slowest_measurement_and_the_smaller_model_are_judged(
     slowest: float, accuracy: float, met: list[bool]
 ) -> None:
-    found = point(report(slowest, accuracy), 0.85, (2.5, 4.0))
+    found = point(report(accuracy), timed(slowest), 0.85, (2.5, 4.0))
     assert found["speedup"] == slowest
     assert found["points_lost"] == pytest.approx(100 * (0.85 - accuracy))
     assert list(found["met"].values()) == met
