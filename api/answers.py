@@ -1,7 +1,7 @@
 """How exceptions become answers: one handler for each family, all of them problem+json."""
 
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -196,16 +196,27 @@ def schema_is_missing(error: DBAPIError) -> bool:
     return "no such table" in words or "no such column" in words or type(error.orig).__name__.startswith("Undefined")
 
 
+_HANDLERS: Sequence[tuple[type[Exception], Handler]] = [
+    (Problem, _on_problem),
+    (StoreError, _on_store_error),
+    (HTTPException, _on_http_exception),
+    (RequestValidationError, _on_validation_error),
+    (ProgrammingError, _on_database_error),
+    (OSError, _on_os_error),
+    *((kind, _on_database_error) for kind in DATABASE_AWAY),
+]
+"""Whatever has none is caught and logged by `api.logs`."""
+
+
+async def answer_to(request: Request, error: Exception) -> Response:
+    """The answer to an exception, for those whom FastAPI does not give it; raises what has none."""
+    for kind, handler in _HANDLERS:
+        if isinstance(error, kind):
+            return await handler(request, error)
+    raise error
+
+
 def install(app: FastAPI) -> None:
-    """Give the app its handlers; whatever has none is caught and logged by `api.logs`."""
-    handlers: list[tuple[type[Exception], Handler]] = [
-        (Problem, _on_problem),
-        (StoreError, _on_store_error),
-        (HTTPException, _on_http_exception),
-        (RequestValidationError, _on_validation_error),
-        (ProgrammingError, _on_database_error),
-        (OSError, _on_os_error),
-        *((kind, _on_database_error) for kind in DATABASE_AWAY),
-    ]
-    for kind, handler in handlers:
+    """Give the app its handlers."""
+    for kind, handler in _HANDLERS:
         app.add_exception_handler(kind, handler)

@@ -1,5 +1,6 @@
 """The keys that were shown lately: a request with one of them asks no database."""
 
+import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
@@ -35,23 +36,19 @@ class Keyring:
         self._server_secret = server_secret
         self._known: dict[bytes, _Known] = {}
         self._noted: dict[str, float] = {}
-        self._forgotten = 0
+        self._asking: dict[bytes, asyncio.Task[_Known | None]] = {}
 
     async def principal(self, text: str) -> Principal | None:
         """Who a key speaks for; None if it is mistyped, unknown, wrong, revoked or expired."""
         digest = hashlib.sha256(text.encode()).digest()
         known = self._known.get(digest)
-        if known is None or time.monotonic() - known.at > KNOWN_S:
-            asked_at, forgotten = time.monotonic(), self._forgotten
-            principal = await run_in_threadpool(self._look_up, text)
-            if principal is None:
-                self._known.pop(digest, None)
-                return None
-            if forgotten != self._forgotten:  # it may have been revoked while we asked: the next request asks again
-                return principal
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            known = self._known[digest] = _Known(principal, asked_at)
+        age_s = KNOWN_S if known is None else time.monotonic() - known.at
+        if age_s >= KNOWN_S:
+            known = await asyncio.shield(self._ask(digest, text))
+        elif age_s >= KNOWN_S / 2:  # in good time, so that nobody has to wait for it
+            self._ask(digest, text)
+        if known is None:
+            return None
         self._note(known.principal.key_id)
         return known.principal
 
@@ -61,10 +58,37 @@ class Keyring:
 
     def forget(self, key_id: str) -> None:
         """Ask again for a key, which was revoked or rotated."""
-        self._forgotten += 1
+        self._asking.clear()  # what is found out now may be from before
         for digest, known in list(self._known.items()):
             if known.principal.key_id == key_id:
                 self._known.pop(digest, None)
+
+    def _ask(self, digest: bytes, text: str) -> "asyncio.Task[_Known | None]":
+        """Have the database asked, once for all who show a key meanwhile."""
+        if (asking := self._asking.get(digest)) is None:
+            asking = self._asking[digest] = asyncio.create_task(self._find_out(digest, text))
+            asking.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # perhaps nobody waits
+        return asking
+
+    async def _find_out(self, digest: bytes, text: str) -> _Known | None:
+        asked_at = time.monotonic()
+        try:
+            principal = await run_in_threadpool(self._look_up, text)
+            found = None if principal is None else _Known(principal, asked_at)
+            if self._is_asking(digest):
+                if len(self._known) >= _MOST:
+                    self._known.clear()
+                self._known.pop(digest, None)
+                if found is not None:
+                    self._known[digest] = found
+            return found
+        finally:
+            if self._is_asking(digest):
+                del self._asking[digest]
+
+    def _is_asking(self, digest: bytes) -> bool:
+        """Whether it is the running task that asks for a key, which none has been told to forget since."""
+        return self._asking.get(digest) is asyncio.current_task()
 
     def _look_up(self, text: str) -> Principal | None:
         with self._database.read() as session:

@@ -1,9 +1,10 @@
 """One JSON line per request, with an id that the answer carries too. Keys and bodies are never logged."""
 
+import json
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import TextIO, cast
 
 import structlog
@@ -33,18 +34,20 @@ def configure() -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            _without_keys,
-            structlog.processors.JSONRenderer(),
+            _line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, BestEffort("stderr"))),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, BestEffort("stderr"))),
         cache_logger_on_first_use=False,
     )
 
 
-def _without_keys(_: object, __: str, event: EventDict) -> EventDict:
-    """Hide keys wherever they got: pasted into an address, or quoted by an exception."""
-    return {name: hide_keys(value) if isinstance(value, str) else value for name, value in event.items()}
+_JSON = json.JSONEncoder(default=repr)
+
+
+def _line(_: object, __: str, event: EventDict) -> str:
+    """An event as JSON, with keys hidden wherever they got: pasted into an address, or quoted by an exception."""
+    return hide_keys(_JSON.encode(event))
 
 
 class RequestLog:
@@ -60,7 +63,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _given_id(scope) or uuid.uuid4().hex
+        request_id = _given_id(scope) or secrets.token_hex(16)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         started = time.perf_counter()

@@ -1,18 +1,16 @@
 """Routes under /v1/jobs."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import StringConstraints
 
-from api.auth import Reader, Submitter, reader
+from api.auth import Reader, Submitter
 from api.bodies import JsonBody, Words
 from api.conditional import is_known, not_modified
 from api.contract import json_body, problems_of
-from api.dependencies import Here, services_of
-from api.ids import JobId, is_id
+from api.dependencies import Here
+from api.ids import JobId
 from api.jobs import service
 from api.jobs.headers import IdempotencyKey
 from api.jobs.schemas import (
@@ -47,26 +45,6 @@ _SPEC = json_body(JobSpec)
 # ── The first of all routes, which are tried in turn ─────────────────────────
 
 
-class _Polled(APIRoute):
-    """The route that is asked most by far.
-
-    FastAPI takes longer to find out its parameters than the look itself takes, so a request that has none is answered
-    at once; any other goes FastAPI's way.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What answers a request."""
-        thoroughly = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            job_id = request.path_params["job_id"]
-            if request.scope["query_string"] or not is_id(job_id, "job"):
-                return await thoroughly(request)
-            return await get_one(services_of(request), await reader(request), job_id, request=request)
-
-        return answer
-
-
 async def get_one(
     here: Here,
     caller: Reader,
@@ -99,8 +77,9 @@ router.add_api_route(
     methods=["GET"],
     summary="Look at a job",
     response_model=JobView,
-    route_class_override=_Polled,
 )
+LOOK = router.routes[0]
+"""What `api.jobs.polled` answers in its place, unless it has parameters."""
 
 
 # ── The others ───────────────────────────────────────────────────────────────
