@@ -17,6 +17,11 @@ log = structlog.get_logger(__name__)
 _PING_TIMEOUTS: Final = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
 
 
+#: How long nobody rings after a ring has failed, in seconds: one for each submit costs as much as the submit. What is
+#: not rung meanwhile goes out then; what failed is rung by the reconciler.
+REST_S: Final = 2.0
+
+
 class Bell:
     """Rings queues from a thread of its own.
 
@@ -31,6 +36,7 @@ class Bell:
         self._lock = threading.Lock()
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def ring(self, queue: str) -> None:
         """Ask for a ring and return at once. Call it after the commit that made the work visible."""
@@ -61,6 +67,7 @@ class Bell:
 
     def close(self) -> None:
         """Stop after the rings asked for so far, without waiting for a hung broker."""
+        self._closing.set()
         self._queue.put(None)
         if self._thread is not None:
             self._thread.join(timeout=2)
@@ -76,3 +83,4 @@ class Bell:
             self._celery.send_task(TASK, args=[queue], queue=queue, retry=False, ignore_result=True)
         except Exception as error:  # noqa: BLE001 - kombu lets each transport's own errors through; none may end this thread
             log.warning("ring_failed", queue=queue, error=str(error), kind=type(error).__name__)
+            self._closing.wait(REST_S)

@@ -31,6 +31,39 @@ def test_a_dead_broker_holds_up_nobody() -> None:
     bell.close()
 
 
+def test_after_a_failed_ring_nobody_rings_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.bell.REST_S", 0.3)
+    bell = Bell("redis://127.0.0.1:1/0")
+    rung: list[tuple[float, str]] = []
+
+    def fail(*_: object, queue: str, **__: object) -> None:
+        rung.append((time.perf_counter(), queue))
+        if len(rung) == 1:
+            raise ConnectionError
+
+    monkeypatch.setattr(bell._celery, "send_task", fail)
+    bell.ring("default")
+    while not rung:
+        time.sleep(0.01)
+    for _ in range(10):
+        bell.ring("default")
+        bell.ring("large")
+    while len(rung) < 3:
+        time.sleep(0.01)
+    bell.close()
+    assert [queue for _, queue in rung] == ["default", "default", "large"], "rings that wait are one for each queue"
+    assert rung[1][0] - rung[0][0] >= 0.3
+
+
+def test_closing_waits_for_no_rest() -> None:
+    bell = Bell("redis://127.0.0.1:1/0")
+    bell.ring("default")
+    time.sleep(0.2)
+    started = time.perf_counter()
+    bell.close()
+    assert time.perf_counter() - started < 1.5
+
+
 def test_a_hung_broker_holds_up_nobody(black_hole: str) -> None:
     bell = Bell(black_hole)
     assert timed(bell) < 0.5
