@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Carry out runs, then write and print what they came to."""
     parser = argparse.ArgumentParser(description="Quality against sparsity, run by run.")
     parser.add_argument("--only", metavar="PATTERN", help="runs whose names match, such as 'movement-3-*'")
-    parser.add_argument("--seeds", type=int, default=3, help="of the dense runs and the compared ones, plain and distilled")
+    parser.add_argument("--seeds", type=int, default=3, help="of the dense and the compared runs, distilled too")
     parser.add_argument("--tune", choices=TUNED, help="carry out this method's trials instead")
     parser.add_argument("--data", type=Path, help="folder that holds snli/ and qamr/")
     parser.add_argument("--list", action="store_true", help="list the runs and which are done")
