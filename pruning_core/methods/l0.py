@@ -122,7 +122,8 @@ class L0(LearnedScores):
         end = self.schedule.total_steps - self.schedule.cooldown_steps
         if self.step == end:
             opened = (self._gates * mask).sum() / mask.sum()  # as drawn for the step that has just been taken
-            self.weights.weight.detach().mul_(opened ** _turned_down(self.schedule.final_density))
+            if not self.weights.frozen:
+                self.weights.weight.detach().mul_(opened ** _turned_down(self.schedule.final_density))
             score.copy_(score.clamp(min=_OPEN).where(mask, score))
             # Adam's momentum is the penalty's, and would shut within ten steps what has just been opened.
             if self._optimizer is not None:

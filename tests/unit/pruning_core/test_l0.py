@@ -167,6 +167,15 @@ def test_where_much_is_left_weights_are_turned_down_as_their_gates_are_opened(de
     assert bool((weights.trained_score.detach()[weights.mask] >= 2.2).all())
 
 
+def test_frozen_weights_stay_as_they_are_when_their_gates_are_opened() -> None:
+    weights = weights_with_scores(frozen=True, schedule=replace(SCHEDULE, final_density=0.5))
+    before = weights.weight.detach().clone()
+    set_random_mask(weights)
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.method.after_selection()
+    assert torch.equal(weights.weight.detach(), before)
+
+
 def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
     weights = weights_with_scores()
     score = weights.trained_score
