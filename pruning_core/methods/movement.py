@@ -62,15 +62,17 @@ class Movement(LearnedScores):
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """∂L/∂S = G ⊙ W, plus the penalty's."""
-        super().observe(where, gradient)
+        import torch
+
         if self._strength == 0.0:
+            super().observe(where, gradient)
             return
-        scores = self.weights.trained_score.grad
-        assert scores is not None
-        sample = scores[where][::_SAMPLED]
-        self._sum += sample.abs().sum()
+        weight, score = self.weights.weight.detach()[where], self.weights.trained_score
+        assert score.grad is not None
+        sample = gradient[::_SAMPLED] * weight[::_SAMPLED]
+        self._sum += sample.abs_().sum()
         self._seen += len(sample)
-        scores[where].add_(self._penalty)
+        torch.addcmul(self._penalty, gradient, weight, out=score.grad[where])
 
     def after_update(self, learning_rate: float) -> None:
         """The penalty of the next step."""

@@ -52,7 +52,8 @@ def require() -> None:
 def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, file: Path) -> None:
     """Write a model with transformers' exporter (`torch.onnx.export` by way of `torch.export`), and compare.
 
-    Inputs are those of the tokenizer that the model reads, int64 [batch, sequence]; outputs are its logits, fp32.
+    Inputs are those of the tokenizer that the model reads, int64 [batch, sequence], or pixels, fp32 [batch, channels,
+    height, width]; outputs are its logits, fp32.
 
     Args:
         model: on any device, with narrower layers or without; not changed.
@@ -75,7 +76,7 @@ def export_onnx(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, file
     with _quietly():
         program = OnnxExporter().export(ours, dict(example), config=OnnxConfig(dynamic=True)).program
     _leave_the_logits(program)
-    _name_axes(program)
+    _name_axes(program, example)
     parameters = sum(p.numel() * p.element_size() for p in ours.parameters())
     beside = file.name + ".data" if parameters > _LARGEST_FILE else None
     onnx_ir.save(program, file, external_data=beside)
@@ -129,8 +130,8 @@ def _leave_the_logits(program: "onnx_ir.Model") -> None:
     RemoveUnusedNodesPass()(program)
 
 
-def _name_axes(program: "onnx_ir.Model") -> None:
-    """Call the free axes `batch` and `sequence`, where the exporter has numbered them."""
+def _name_axes(program: "onnx_ir.Model", example: Mapping[str, Tensor]) -> None:
+    """Call the free axes `batch` and `sequence`, where the exporter has numbered them; pixels have but the first."""
     import onnx_ir
 
     first = next((value for value in program.graph.inputs if value.name == "input_ids"), program.graph.inputs[0])
@@ -138,8 +139,9 @@ def _name_axes(program: "onnx_ir.Model") -> None:
     free = [str(axis) for axis in first.shape if not isinstance(axis, int)]
     called = dict(zip(free, ("batch", "sequence"), strict=False))
     for value in program.graph.inputs:
-        if value.shape is not None and value.name != "pixel_values":
-            value.shape = onnx_ir.Shape(["batch", "sequence"])
+        if value.shape is not None:
+            given = example[str(value.name)].shape
+            value.shape = onnx_ir.Shape(["batch", "sequence"] if len(given) == 2 else ["batch", *given[1:]])
     for value in program.graph.outputs:
         if value.shape is not None:
             axes = [axis if isinstance(axis, int) else called.get(str(axis.value), axis.value) for axis in value.shape]

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from pruning_core.packed.kinds import END
+
 #: A byte that is no text, the name, and the line ends that a transfer as text would change; then the version.
 MAGIC = b"\x89SECATEUR\r\n\x1a\n"
 VERSION = 1
@@ -107,7 +109,7 @@ def read_frames(stream: BinaryIO, size: int) -> Iterator[Frame]:
         size: of the whole file; no frame may claim more than is left of it.
 
     Raises:
-        PackedError: it is not one, of another version, cut off, or damaged.
+        PackedError: it is not one, of another version, cut off, or damaged; or goes on behind its end.
     """
     start = stream.read(len(MAGIC) + 1)
     if start[: len(MAGIC)] != MAGIC:
@@ -124,6 +126,8 @@ def read_frames(stream: BinaryIO, size: int) -> Iterator[Frame]:
         frame, length = _read_frame(stream, left)
         left -= length
         yield frame
+        if frame.kind == END and left:
+            raise PackedError("The file goes on behind its end: it is damaged. Get it again.")
 
 
 def _read_frame(stream: BinaryIO, left: int) -> tuple[Frame, int]:

@@ -85,6 +85,22 @@ def test_narrower_position_biases_are_exported_and_judged_as_in_pytorch(tmp_path
     assert evaluate(graph, tiny_tokenizer(), task, judged) == {k: v for k, v in expected.items() if k != "loss"}
 
 
+@pytest.mark.slow
+def test_a_model_of_pictures_is_exported_with_a_free_batch(tmp_path: Path) -> None:
+    model = built(family("vit"))
+    kill(model)
+    smaller, _ = remove_dead(model)
+    export_onnx(smaller, tiny_tokenizer(), tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (pixels,) = session.get_inputs()
+    assert (pixels.name, pixels.shape) == ("pixel_values", ["batch", 3, 8, 8])
+    inputs = example_inputs(model, tiny_tokenizer(), rows=5, tokens=1)
+    with torch.inference_mode():
+        expected = model(**inputs).logits
+    (logits,) = session.run(["logits"], {"pixel_values": inputs["pixel_values"].numpy()})
+    assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
+
+
 def test_a_model_that_cannot_be_made_smaller_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     spec = short_spec(pruning={"granularity": "row"}, export={"structured": True})
     model_dir = save_tiny_model(tmp_path / "tiny", "modernbert")

@@ -57,6 +57,12 @@ def test_truncations_are_noticed(packed: Path, tmp_path: Path) -> None:
         refused(tmp_path / "cut", tmp_path)
 
 
+@pytest.mark.parametrize("more", [b"\0", b"a line of text\n" * 9, b"\x89SECATEUR\r\n\x1a\n\x01"])
+def test_what_follows_the_end_is_noticed(packed: Path, tmp_path: Path, more: bytes) -> None:
+    (tmp_path / "longer").write_bytes(packed.read_bytes() + more)
+    assert "goes on behind its end" in refused(tmp_path / "longer", tmp_path)
+
+
 def test_changed_bytes_are_noticed(packed: Path, tmp_path: Path) -> None:
     whole = bytearray(packed.read_bytes())
     for place in some_of(len(whole)):
