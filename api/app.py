@@ -20,6 +20,7 @@ from api.hub import endpoints as hub
 from api.jobs import endpoints as jobs
 from api.jobs import record
 from api.jobs.polled import Polled
+from api.jobs.shelf import Shelf
 from api.jobs.spec import JobSpec
 from api.journal import Journal
 from api.keyring import Keyring
@@ -31,6 +32,7 @@ from api.models import endpoints as models
 from api.patience import Patience
 from api.rate_headers import RateLimitHeaders
 from api.sources.fetches import Fetches
+from api.submissions import Submissions
 from api.sweeps import endpoints as sweeps
 from api.sweeps.grid import SweepSpec
 from api.uploads import endpoints as uploads
@@ -57,15 +59,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     database = open_database(settings.database_url, isolated=True)
     journal = Journal(database)
     rates = _rates(settings)
+    blobs = DatabaseBlobStore(database)
     services = Services(
         settings,
         database,
-        DatabaseBlobStore(database),
+        blobs,
         Bell(settings.broker_url),
         Watch(database),
         Looks(database, settings.team_max_running),
         Meters(database),
         journal,
+        Shelf(blobs),
+        Submissions(database, settings.team_max_queued, settings.team_max_running),
         Keyring(database, journal, settings.plain_server_secret),
         rates,
         Fetches(settings.fetch_wait_s),
@@ -82,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         services.fetches.close()
         if rates is not None:
             await rates.close()
+        services.submissions.close()
         services.journal.close()
         database.close()
 

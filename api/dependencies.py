@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from api.bell import Bell
+from api.jobs.shelf import Shelf
 from api.journal import Journal
 from api.keyring import Keyring
 from api.looks import Looks
 from api.meters import Meters
 from api.sources.fetches import Fetches
+from api.submissions import Submissions
 from api.watch import Watch
 from store.blobs import BlobStore
 from store.engine import Database
@@ -32,6 +34,8 @@ class Services:
     looks: Looks
     meters: Meters
     journal: Journal
+    shelf: Shelf
+    submissions: Submissions
     keyring: Keyring
     rates: "Rates | None"  # None: keys may ask as often as they like
     fetches: Fetches

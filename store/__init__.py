@@ -1,7 +1,7 @@
 """What the API and the workers share: tables, the job's states, leases, files and settings."""
 
 from store.artifacts import NewArtifact, get_artifact, list_artifacts
-from store.audit import Call, list_audit, record_call
+from store.audit import Call, list_audit, record_call, record_calls
 from store.blobs import BlobRef, BlobStore, DatabaseBlobStore
 from store.checkpoints import checkpoints_of, discard_checkpoint, publish_checkpoint
 from store.claims import Claim, claim_next
@@ -59,8 +59,9 @@ from store.errors import (
 from store.events import add_event, events_after
 from store.fences import Fence
 from store.following import changes_of, jobs_across, versions_of
-from store.forecasts import Place, place_of
+from store.forecasts import Place, place_of, places_of
 from store.growing import GrowingBlob
+from store.isolation import turn_to_another_team
 from store.jobs import attempts_of, get_job, list_jobs
 from store.key_text import hide_keys
 from store.keys import (
@@ -90,7 +91,7 @@ from store.scheduling import queues_with_work
 from store.settings import Settings
 from store.signing import live_secrets
 from store.states import ACTIVE, ALLOWED, TERMINAL, AttemptOutcome, DeliveryStatus, JobStatus
-from store.submission import NewJob, Submitted, create_job, first_answer
+from store.submission import NewJob, Submission, Submitted, create_job, create_jobs, first_answer
 from store.sweeps import (
     NewSweep,
     cancel_sweep,
@@ -222,6 +223,7 @@ __all__ = [
     "Settings",
     "Sort",
     "StoreError",
+    "Submission",
     "Submitted",
     "Sweep",
     "SweepRefused",
@@ -247,6 +249,7 @@ __all__ = [
     "claim_try",
     "complete_upload",
     "create_job",
+    "create_jobs",
     "create_key",
     "create_sweep",
     "create_webhook",
@@ -312,10 +315,12 @@ __all__ = [
     "peek",
     "pin_job",
     "place_of",
+    "places_of",
     "prolong_upload",
     "publish_checkpoint",
     "queues_with_work",
     "record_call",
+    "record_calls",
     "record_progress",
     "release_crashed",
     "release_preempted",
@@ -333,6 +338,7 @@ __all__ = [
     "send_test",
     "statuses_of_sweeps",
     "tries_of",
+    "turn_to_another_team",
     "update_webhook",
     "versions_of",
 ]

@@ -1,9 +1,10 @@
 """The audit log: every call that could change something, written once and never again."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from store.engine import ReadSession, WriteSession
 from store.ids import new_id
@@ -36,7 +37,13 @@ class Call:
 
 def record_call(session: WriteSession, call: Call) -> None:
     """Append an entry; it is committed by the session's owner."""
-    session.add(AuditEntry(id=new_id("aud"), **asdict(call)))
+    record_calls(session, [call])
+
+
+def record_calls(session: WriteSession, calls: Sequence[Call]) -> None:
+    """Append entries; they are committed by the session's owner."""
+    if calls:
+        session.execute(insert(AuditEntry), [{"id": new_id("aud"), **asdict(call)} for call in calls])
 
 
 def list_audit(

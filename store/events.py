@@ -19,8 +19,22 @@ def write_event(
 
     The messages to webhooks that tell of it are written with it.
     """
-    session.execute(insert(Event).values(job_id=job_id, seq=seq, type=type_, attempt=attempt, data=data))
-    queue_messages(session, job_id, seq, type_, data)
+    write_events(session, [job_id], seq, type_, attempt=attempt, data=data)
+
+
+def write_events(
+    session: WriteSession,
+    job_ids: Sequence[str],
+    seq: int,
+    type_: str,
+    *,
+    attempt: int | None = None,
+    data: JsonObject,
+) -> None:
+    """Insert the same event of several jobs, as `write_event` does that of one."""
+    common = {"seq": seq, "type": type_, "attempt": attempt, "data": data}
+    session.execute(insert(Event), [{"job_id": job_id, **common} for job_id in job_ids])
+    queue_messages(session, job_ids, seq, type_, data)
 
 
 def add_event(session: WriteSession, fence: Fence, type_: str, data: JsonObject | None = None) -> None:

@@ -1,6 +1,7 @@
 """When a waiting job may be done: told only where all that it depends on is known."""
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -8,7 +9,7 @@ from sqlalchemy import Select, bindparam, select
 
 from store.engine import ReadSession
 from store.isolation import ACROSS_TEAMS
-from store.places import Standing, TeamInLine, is_in_line, standing_of
+from store.places import Standing, TeamInLine, is_in_line, standings_of
 from store.scheduling import is_active, own_order
 from store.states import JobStatus
 from store.tables import Job
@@ -43,10 +44,17 @@ def place_of(session: ReadSession, job: Job, max_running: int | None = None) -> 
         job: Which job.
         max_running: The limit of running jobs of teams without one of their own; None is no limit.
     """
-    standing = standing_of(session, job, max_running)
-    if standing is None:
-        return None
-    return Place(standing.position, _eta_s(session, job, standing))
+    return places_of(session, [job], max_running).get(job.id)
+
+
+def places_of(session: ReadSession, jobs: Sequence[Job], max_running: int | None = None) -> dict[str, Place]:
+    """Say by id where jobs stand that a team queued one right after the other, as `place_of` does of one."""
+    standings = standings_of(session, jobs, max_running)
+    return {
+        job.id: Place(standing.position, _eta_s(session, job, standing))
+        for job in jobs
+        if (standing := standings.get(job.id))
+    }
 
 
 def _eta_s(session: ReadSession, job: Job, standing: Standing) -> float | None:

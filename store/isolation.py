@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import BinaryExpression, BindParameter, Delete, Select, Table, TextClause, Update
-from sqlalchemy.orm import ORMExecuteState
+from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import BooleanClauseList, ColumnClause, Grouping
 
@@ -74,6 +74,12 @@ def check(state: ORMExecuteState) -> None:
     if isinstance(statement, Select | Update | Delete):
         parameters = state.parameters if isinstance(state.parameters, Mapping) else {}
         _Reading(state.session.info, parameters).check(statement)
+
+
+def turn_to_another_team(session: Session) -> None:
+    """Go on for another team: nothing that was asked for before holds a statement that comes now."""
+    for name in ("team", "rows"):
+        session.info.pop(name, None)
 
 
 class _Reading:

@@ -4,6 +4,7 @@ So none is lost and none tells of what did not happen. `store.deliveries` has wh
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal, get_args
@@ -38,8 +39,8 @@ RETRY_WAITS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_00
 _TOLD = ("id", "name", "tags", "status", "method", "target_sparsity", "attempt", "result")
 
 
-def queue_messages(session: WriteSession, job_id: str, seq: int, event: str, said: JsonObject) -> None:
-    """Write a message for each webhook of the job's team that wants to hear of an event.
+def queue_messages(session: WriteSession, job_ids: Sequence[str], seq: int, event: str, said: JsonObject) -> None:
+    """Write a message for each webhook of the jobs' team that wants to hear of an event of theirs.
 
     The webhooks cannot be deleted before the transaction ends, which would break it, and can be changed.
     """
@@ -47,28 +48,28 @@ def queue_messages(session: WriteSession, job_id: str, seq: int, event: str, sai
     if type_ not in JOB_EVENTS:
         return
     messages = []
-    for row in session.execute(_wanting(), {"job_id": job_id}).mappings():
+    for row in session.execute(_wanting(), {"job_ids": job_ids}).mappings():
         if type_ in row["events"]:
             error = row["error"] and {name: row["error"][name] for name in ("code", "detail")}
-            job = {name: row[name] for name in _TOLD} | {"error": error, "url": f"/v1/jobs/{job_id}"}
+            job = {name: row[name] for name in _TOLD} | {"error": error, "url": f"/v1/jobs/{row['id']}"}
             data: JsonObject = {**job, "event": {"seq": seq, "type": event, "data": said}}
             message = _message(row["webhook_id"], type_, row["now"], data)
-            messages.append({**message, "job_id": job_id, "retries_left": len(RETRY_WAITS_S)})
+            messages.append({**message, "job_id": row["id"], "retries_left": len(RETRY_WAITS_S)})
     if messages:
         session.execute(insert(Delivery), messages)
 
 
 @cache  # it takes longer to put together than to answer
 def _wanting() -> Select[Any]:
-    """The webhooks that want to hear of a job, with what they are told."""
+    """The webhooks that want to hear of some jobs, with what they are told."""
     columns = [getattr(Job, name) for name in (*_TOLD, "error")]
     return (
         select(Webhook.id.label("webhook_id"), Webhook.events, db_now().label("now"), *columns)
         .join(Job, Job.team_id == Webhook.team_id)
-        .where(Job.id == bindparam("job_id"), Webhook.enabled.is_(True))
+        .where(Job.id.in_(bindparam("job_ids", expanding=True)), Webhook.enabled.is_(True))
         .where(or_(Webhook.only_named.is_(False), Job.spec["webhook"].as_string() == Webhook.url))
         .with_for_update(read=True, key_share=True, of=Webhook)
-        .execution_options(**ACROSS_TEAMS)  # the job is the caller's, and its team says which
+        .execution_options(**ACROSS_TEAMS)  # the jobs are the caller's, and their team says which
     )
 
 

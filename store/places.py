@@ -8,7 +8,7 @@ One look at the queue's index gives, by team, all that the position depends on.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -77,25 +77,47 @@ def is_in_line() -> ColumnElement[bool]:
     return and_(is_waiting(), ~backs_off(), fits_a_worker())
 
 
-def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Standing | None:
-    """Say where a job stands; None unless it is in the line.
+def standings_of(session: ReadSession, jobs: Sequence[Job], max_running: int | None) -> dict[str, Standing]:
+    """Say by id where jobs stand that a team queued one right after the other; those not in the line are left out.
+
+    One look at the line is enough for all of the same priority: between them stands nobody.
 
     Args:
         session: Where to read.
-        job: Which job.
+        jobs: Which, in their order.
         max_running: The limit of running jobs of teams without one of their own; None is no limit.
     """
-    if session.scalar(_itself(), {"team_id": job.team_id, "job_id": job.id}) is None:
+    asked = {"team_id": jobs[0].team_id, "job_ids": [job.id for job in jobs]}
+    in_line = set(session.scalars(_in_line(), asked))
+    alike: dict[tuple[str, int], list[Job]] = {}
+    for job in jobs:
+        if job.id in in_line:
+            alike.setdefault((job.queue, job.priority), []).append(job)
+    found: dict[str, Standing] = {}
+    for (queue, priority), group in alike.items():
+        last = group[-1]
+        seen_by = {"queue": queue, "priority": priority, "created_at": last.created_at, "job_id": last.id}
+        rows = session.execute(_line(max_running), seen_by, execution_options=ACROSS_TEAMS)
+        teams = [TeamInLine(*row) for row in rows]
+        for behind, job in enumerate(reversed(group)):
+            if standing := _standing(teams, job.team_id, behind):
+                found[job.id] = standing
+    return found
+
+
+def _standing(teams: Sequence[TeamInLine], team_id: str, behind: int) -> Standing | None:
+    """Where a team's job stands, given what the last of its group sees, and how many of that stand behind the job.
+
+    None if it was claimed between the statements.
+    """
+    last = next((team for team in teams if team.team_id == team_id), None)
+    if last is None:
         return None
-    asked = {"queue": job.queue, "priority": job.priority, "created_at": job.created_at, "job_id": job.id}
-    rows = session.execute(_line(max_running), asked, execution_options=ACROSS_TEAMS)
-    teams = [TeamInLine(*row) for row in rows]
-    own = next((team for team in teams if team.team_id == job.team_id), None)
-    if own is None:
-        return None  # it was claimed between the statements
+    own = replace(last, older=max(0, last.older - behind))
     before = own.above + own.older
     is_held = before >= own.may_begin
-    ahead = [(team, count) for team in teams if (count := team.ahead(own.share(before), is_held))]
+    seen = (own if team is last else team for team in teams)
+    ahead = [(team, count) for team in seen if (count := team.ahead(own.share(before), is_held))]
     return Standing(1 + sum(count for _, count in ahead), is_held, ahead)
 
 
@@ -103,9 +125,9 @@ def standing_of(session: ReadSession, job: Job, max_running: int | None) -> Stan
 
 
 @cache
-def _itself() -> Select[str]:
-    """Whether a team's job is in the line."""
-    mine = (Job.team_id == bindparam("team_id"), Job.id == bindparam("job_id"))
+def _in_line() -> Select[str]:
+    """Which of a team's jobs are in the line."""
+    mine = (Job.team_id == bindparam("team_id"), Job.id.in_(bindparam("job_ids", expanding=True)))
     return select(Job.id).where(*mine, is_in_line())
 
 

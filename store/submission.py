@@ -1,17 +1,17 @@
 """Submits jobs, once per idempotency key."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 
 from store.clock import db_now
 from store.documents import JsonObject
 from store.doorbell import DEFAULT_QUEUE
 from store.engine import ReadSession, WriteSession
 from store.errors import IdempotencyConflict, QueueFull
-from store.events import write_event
+from store.events import write_events
 from store.ids import new_id
 from store.jobs import get_job
 from store.locks import lock_team
@@ -47,6 +47,21 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """A job that is to be stored, and what tells its request from others.
+
+    Attributes:
+        new: the job.
+        idempotency_key: the client's key, if it sent one; good for 24 hours.
+        body_sha256: the digest of the request's body, which tells a repeated request from another.
+    """
+
+    new: NewJob
+    idempotency_key: str | None = None
+    body_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted:
     """A stored job, and whether an earlier request with the same key had stored it."""
 
@@ -63,57 +78,68 @@ def create_job(
     body_sha256: str = "",
     max_queued: int | None = None,
 ) -> Submitted:
-    """Queue a job with its first event, or return the job that the same request queued before.
-
-    Args:
-        session: Committed by its owner; ring the queue after that.
-        team_id: Whose job.
-        new: The job.
-        idempotency_key: The client's key, if it sent one; good for 24 hours.
-        body_sha256: The digest of the request's body, which tells a repeated request from another.
-        max_queued: The limit of waiting jobs of a team without one of its own; None is no limit.
+    """Queue a job, as `create_jobs` does.
 
     Raises:
         IdempotencyConflict: The key was used for another body.
         QueueFull: The team has as many waiting jobs as it may.
     """
-    job_id = new_id("job")
-    if idempotency_key is not None:
-        first = take_key(session, team_id, idempotency_key, body_sha256, job_id)
-        if first != job_id:
-            return Submitted(get_job(session, team_id, first), replayed=True)
-    keep_to_limit(session, team_id, max_queued)
-    return Submitted(insert_job(session, team_id, job_id, new), replayed=False)
+    submission = Submission(new, idempotency_key, body_sha256)
+    [outcome] = create_jobs(session, team_id, [submission], max_queued=max_queued)
+    if isinstance(outcome, Submitted):
+        return outcome
+    raise outcome
 
 
-def insert_job(session: WriteSession, team_id: str, job_id: str, new: NewJob) -> Job:
-    """Queue a job with its first event; whether the team may have it is the caller's to ask."""
-    job = Job(
-        id=job_id,
-        team_id=team_id,
-        name=new.name,
-        tags=new.tags,
-        priority=new.priority,
-        queue=new.queue,
-        status=JobStatus.QUEUED,
-        method=new.method,
-        target_sparsity=new.target_sparsity,
-        spec=new.spec,
-        warnings=new.warnings,
-        dataset_id=new.dataset_id,
-        model_id=new.model_id,
-        max_attempts=new.max_attempts,
-        max_runtime_s=new.max_runtime_s,
-        gpus=new.gpus,
-        total_steps=new.total_steps,
-        sweep_id=new.sweep_id,
-        sweep_position=new.sweep_position,
-        event_seq=1,
-    )
-    session.add(job)
-    session.flush()
-    write_event(session, job_id, 1, "submitted", attempt=None, data={"status": JobStatus.QUEUED})
-    return job
+def create_jobs(
+    session: WriteSession, team_id: str, submissions: Sequence[Submission], *, max_queued: int | None = None
+) -> Sequence[Submitted | IdempotencyConflict | QueueFull]:
+    """Queue jobs, each with its first event, or find those that the same requests queued before.
+
+    Of several, each is stored or refused for itself; what a refusal leaves may be committed.
+
+    Args:
+        session: Committed by its owner; ring the queues after that.
+        team_id: Whose jobs.
+        submissions: The jobs, in the order in which they are to wait.
+        max_queued: The limit of waiting jobs of a team without one of its own; None is no limit.
+    """
+    room = _room(session, team_id, max_queued)
+    new: dict[str, NewJob] = {}
+    found: list[tuple[str, bool] | IdempotencyConflict | QueueFull] = []
+    for each in submissions:
+        job_id = first = new_id("job")
+        try:
+            if each.idempotency_key is not None:
+                first = take_key(session, team_id, each.idempotency_key, each.body_sha256, job_id)
+            if first == job_id:
+                room.take(len(new))
+                new[job_id] = each.new
+            found.append((first, first != job_id))
+        except IdempotencyConflict as error:
+            found.append(error)
+        except QueueFull as error:
+            _give_back(session, team_id, each.idempotency_key)
+            found.append(error)
+    jobs = insert_jobs(session, team_id, new)
+    return [
+        Submitted(jobs.get(each[0]) or get_job(session, team_id, each[0]), each[1]) if isinstance(each, tuple) else each
+        for each in found
+    ]
+
+
+def insert_jobs(session: WriteSession, team_id: str, new: Mapping[str, NewJob]) -> dict[str, Job]:
+    """Queue jobs by their ids, each with its first event; whether the team may have them is the caller's to ask."""
+    if not new:
+        return {}
+    fixed = {"team_id": team_id, "status": JobStatus.QUEUED, "event_seq": 1}
+    rows = [{"id": job_id, **fixed, **{name: getattr(job, name) for name in _COLUMNS}} for job_id, job in new.items()]
+    jobs = session.scalars(insert(Job).returning(Job), rows).all()
+    write_events(session, list(new), 1, "submitted", data={"status": JobStatus.QUEUED})
+    return {job.id: job for job in jobs}
+
+
+_COLUMNS = tuple(field.name for field in fields(NewJob))
 
 
 def first_answer(session: ReadSession, team_id: str, key: str | None, body_sha256: str) -> Job | None:
@@ -138,19 +164,38 @@ def first_answer(session: ReadSession, team_id: str, key: str | None, body_sha25
     return get_job(session, team_id, found.job_id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How many jobs of a team wait, and how many may; None is no limit."""
+
+    waiting: int
+    limit: int | None
+
+    def take(self, taken: int, adding: int = 1) -> None:
+        """Refuse jobs too many.
+
+        Raises:
+            QueueFull: With what was taken before, the team has as many waiting jobs as it may.
+        """
+        if self.limit is not None and self.waiting + taken + adding > self.limit:
+            raise QueueFull(self.waiting + taken, self.limit, adding)
+
+
 def keep_to_limit(session: WriteSession, team_id: str, max_queued: int | None, adding: int = 1) -> None:
-    """Refuse jobs too many. The team stays locked: of two submits at once, the second counts the first one's job.
+    """Refuse jobs too many.
 
     Raises:
         QueueFull: The team has as many waiting jobs as it may.
     """
+    _room(session, team_id, max_queued).take(0, adding)
+
+
+def _room(session: WriteSession, team_id: str, max_queued: int | None) -> _Room:
+    """Count the team's waiting jobs. It stays locked: of two submits at once, the second counts the first one's job."""
     team = lock_team(session, team_id)
     limit = max_queued if team is None or team.max_queued is None else team.max_queued
-    if limit is None:
-        return
-    waiting = session.scalar(_waiting(), {"team_id": team_id}) or 0
-    if waiting + adding > limit:
-        raise QueueFull(waiting, limit, adding)
+    waiting = 0 if limit is None else session.scalar(_waiting(), {"team_id": team_id}) or 0
+    return _Room(waiting, limit)
 
 
 @cache  # it takes longer to put together than to answer
@@ -186,3 +231,10 @@ def take_key(session: WriteSession, team_id: str, key: str, body_sha256: str, jo
     if first_body != body_sha256:
         raise IdempotencyConflict(key)
     return first_job
+
+
+def _give_back(session: WriteSession, team_id: str, key: str | None) -> None:
+    """Undo `take_key`."""
+    if key is not None:
+        mine = (IdempotencyKey.team_id == team_id, IdempotencyKey.key == key)
+        session.execute(delete(IdempotencyKey).where(*mine).execution_options(synchronize_session=False))

@@ -15,7 +15,7 @@ from store.jobs import get_job
 from store.pages import Page, page_of
 from store.requests import request_cancel
 from store.states import TERMINAL, JobStatus
-from store.submission import NewJob, first_answer, insert_job, keep_to_limit, take_key
+from store.submission import NewJob, first_answer, insert_jobs, keep_to_limit, take_key
 from store.tables import Job, Sweep
 
 
@@ -63,8 +63,8 @@ def create_sweep(
     sweep = Sweep(id=new_id("swp"), team_id=team_id, name=new.name, base=new.base, axes=axes)
     session.add(sweep)
     session.flush()
-    for position, (job_id, job) in enumerate(zip(ids, jobs, strict=True)):
-        insert_job(session, team_id, job_id, replace(job, sweep_id=sweep.id, sweep_position=position))
+    points = (replace(job, sweep_id=sweep.id, sweep_position=position) for position, job in enumerate(jobs))
+    insert_jobs(session, team_id, dict(zip(ids, points, strict=True)))
     return sweep
 
 

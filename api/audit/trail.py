@@ -20,11 +20,41 @@ _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 PATIENCE_S = 5.0
 
 _CALLER = "audited_caller"
+_WRITTEN = "audit_entry_written"
 
 
 def will_be_audited(request: Request, caller: Principal) -> None:
     """Say who calls, once the call is allowed to try; called for all that needs more than the scope `read`."""
     setattr(request.state, _CALLER, caller)
+
+
+def entry_of(request: Request, status: int, made: str = "") -> Call | None:
+    """What the log says of a call; None where nobody was let in, or the call changes nothing.
+
+    Args:
+        request: the call.
+        status: of the answer.
+        made: the id of what it made, if it made something.
+    """
+    caller = getattr(request.state, _CALLER, None)
+    if not isinstance(caller, Principal):
+        return None
+    asked = next((value for name, value in request.path_params.items() if name.endswith("_id")), "")
+    return Call(
+        team_id=caller.team_id,
+        key_id=caller.key_id,
+        method=request.method,
+        route=getattr(request.scope.get("route"), "path", request.url.path),
+        # What can be no id may be anything: a key that was pasted there, or what no database holds.
+        target_id=next(filter(looks_like_an_id, (asked, made)), None),
+        status=status,
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+    )
+
+
+def was_audited(request: Request) -> None:
+    """Say that the call's entry was written with what the call changed."""
+    setattr(request.state, _WRITTEN, True)
 
 
 class AuditTrail:
@@ -57,21 +87,11 @@ class AuditTrail:
 
     async def _write(self, scope: Scope, status: int, headers: dict[bytes, bytes]) -> None:
         request = Request(scope)
-        caller = getattr(request.state, _CALLER, None)
-        if not isinstance(caller, Principal):  # nobody was let in, or the call changes nothing
+        if getattr(request.state, _WRITTEN, False):
             return
-        made = headers.get(b"location", b"").decode("latin-1").rpartition("/")[2]
-        asked = next((value for name, value in request.path_params.items() if name.endswith("_id")), "")
-        entry = Call(
-            team_id=caller.team_id,
-            key_id=caller.key_id,
-            method=request.method,
-            route=getattr(scope.get("route"), "path", request.url.path),
-            # What can be no id may be anything: a key that was pasted there, or what no database holds.
-            target_id=next(filter(looks_like_an_id, (asked, made)), None),
-            status=status,
-            request_id=structlog.contextvars.get_contextvars().get("request_id"),
-        )
+        entry = entry_of(request, status, headers.get(b"location", b"").decode("latin-1").rpartition("/")[2])
+        if entry is None:
+            return
         written = self._journal.enter(lambda session: record_call(session, entry))
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(written)), PATIENCE_S)

@@ -88,28 +88,33 @@ LOOK = router.routes[0]
 @router.post(
     "",
     status_code=202,
+    response_model=JobView,
     openapi_extra=_SPEC,
     responses=problems_of(429, 503),
     summary="Submit a job",
 )
-def post(
+async def post(
     here: Here,
     caller: Submitter,
     body: JsonBody,
     *,
     sources: SourcesOnce,
-    response: Response,
+    request: Request,
     idempotency_key: IdempotencyKey = None,
-) -> JobView:
+) -> Response:
     """Check the spec whole, complete it and queue it.
 
     What is wrong is refused at once with every field named, and then nothing is stored. The answer does not wait for
     a worker, nor for the broker; for a model or dataset from elsewhere it waits some seconds, and then asks to be
     asked again (503).
     """
-    job = service.submit(here, caller, body, idempotency_key, sources)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return job_view(job, service.place(here, job))
+    accepted = await service.submit(here, caller, body, idempotency_key, sources, request=request)
+    return Response(
+        job_view(accepted.job, accepted.place).model_dump_json(),
+        status_code=202,
+        media_type="application/json",
+        headers={"Location": f"/v1/jobs/{accepted.job.id}"},
+    )
 
 
 @router.post(

@@ -4,24 +4,25 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from api.jobs.findings import Findings
+from api.jobs.shelf import Shelf
 from api.jobs.spec import JobSpec
 from api.sources.fetches import Fetched
 from api.sources.uris import BadUri, Kind, Upload, parse
-from store import Dataset, Model, NotFound, ReadSession, get_dataset, get_model, has_webhook
+from store import Dataset, Model, NotFound, ReadSession, get_model, has_webhook
 
 Found = TypeVar("Found", Dataset, Model)
 
 
 def find_inputs(
-    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings
+    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings, *, shelf: Shelf
 ) -> tuple[Model | None, Dataset | None]:
     """The model and the dataset that a spec names; what cannot be found is noted."""
 
     def model(id_: str) -> Model:
-        return get_model(session, team_id, id_)
+        return shelf.model(session, team_id, id_)
 
     def dataset(id_: str) -> Dataset:
-        return get_dataset(session, team_id, id_)
+        return shelf.dataset(session, team_id, id_)
 
     return (
         _find(Kind.MODEL, spec.model, model, fetched, findings=findings),
@@ -32,7 +33,10 @@ def find_inputs(
 def find_teacher(
     session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings
 ) -> Model | None:
-    """The model that a spec distils from; None where it names none but its own, or one that cannot be found."""
+    """The model that a spec distils from; None where it names none but its own, or one that cannot be found.
+
+    No column of a job refers to its teacher, so it is looked for each time.
+    """
     if spec.distillation is None or spec.distillation.teacher == "self":
         return None
 

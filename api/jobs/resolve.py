@@ -1,6 +1,8 @@
 """Makes of a submitted spec a whole one, with every default and everything inferred, or says all that is wrong."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from api.datasets.columns import Column, Value
@@ -13,6 +15,7 @@ from api.jobs.inputs import find_inputs, find_teacher, find_webhook
 from api.jobs.labels import HOLDOUT, check_rows, read_labels, training_rows
 from api.jobs.matrices import check_matrices
 from api.jobs.reading import read_spec
+from api.jobs.shelf import Shelf
 from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
@@ -60,7 +63,7 @@ class _Data:
 
 
 def resolve(
-    session: ReadSession, team_id: str, document: JsonObject, blobs: BlobStore, sources: Fetched = NOTHING
+    session: ReadSession, team_id: str, document: JsonObject, shelf: Shelf, sources: Fetched = NOTHING
 ) -> Resolved:
     """Check a spec whole and complete it; reads, and stores nothing.
 
@@ -68,7 +71,7 @@ def resolve(
         session: where to look for what it names.
         team_id: whose.
         document: the spec as submitted.
-        blobs: where the files are.
+        shelf: where models and datasets are.
         sources: what it names that is not in the store by itself.
 
     Raises:
@@ -79,17 +82,17 @@ def resolve(
     spec = reading.spec
     if spec is None:
         raise _refusal(findings)
-    model, dataset = find_inputs(session, team_id, spec, sources, findings)
+    model, dataset = find_inputs(session, team_id, spec, sources, findings, shelf=shelf)
     teacher = find_teacher(session, team_id, spec, sources, findings)
     find_webhook(session, team_id, spec, findings)
     if model is not None:
         check_matrices(spec, model, findings)
-        check_zeros(spec, model, findings, blobs=blobs)
+        check_zeros(spec, model, findings, blobs=shelf.blobs)
         length = fitting_length(spec, model, findings)
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None
     if dataset is not None:
-        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings, blobs=blobs)
+        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings, blobs=shelf.blobs)
     if model is None or dataset is None or data is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
@@ -139,7 +142,7 @@ def _look_at_data(
 ) -> _Data | None:
     """Columns, splits, labels and rows, and whether the models suit; None where one of them is not clear."""
     model, teacher = models
-    columns = {column.name: column for column in map(Column.model_validate, dataset.columns)}
+    columns = _columns_of(dataset)
     rows = {split.split: split.rows for split in dataset.splits}
     chosen = choose_splits(spec.splits, rows, findings) if findings.sound("splits") else None
     task = task_columns(spec.task, task_type, columns, findings) if findings.sound("task") else None
@@ -161,6 +164,12 @@ def _look_at_data(
         return None
     check_steps(spec, train_rows, findings)
     return _Data(task, chosen, labels, train_rows)
+
+
+@lru_cache(maxsize=64)
+def _columns_of(dataset: Dataset) -> Mapping[str, Column]:
+    """By name; read once for a dataset that is kept on a shelf."""
+    return {column.name: column for column in map(Column.model_validate, dataset.columns)}
 
 
 def _document(spec: JobSpec, data: _Data, steps: int) -> JsonObject:

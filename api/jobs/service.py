@@ -1,16 +1,22 @@
 """Submits jobs, passes on what is asked of them, and looks at what they left."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
+from fastapi import Request
 from sqlalchemy.exc import IntegrityError
+from starlette.concurrency import run_in_threadpool
 
+from api.audit.trail import entry_of, was_audited
 from api.bodies import Body
 from api.dependencies import Services
 from api.jobs.pictures import ARTIFACT, density_picture
 from api.jobs.resolve import Resolved, resolve
 from api.jobs.schemas import MasksView, PictureView, layer_view
+from api.jobs.shelf import Shelf
 from api.problems import FieldError, Invalid
 from api.sources.fetches import NOTHING, Fetched
+from api.submissions import Accepted, Submit
 from store import (
     Event,
     Job,
@@ -19,7 +25,7 @@ from store import (
     NotFound,
     Place,
     Principal,
-    create_job,
+    Submission,
     delete_job,
     events_after,
     first_answer,
@@ -34,9 +40,15 @@ from store import (
 )
 
 
-def submit(
-    here: Services, caller: Principal, body: Body, idempotency_key: str | None, sources: Fetched = NOTHING
-) -> Job:
+async def submit(
+    here: Services,
+    caller: Principal,
+    body: Body,
+    idempotency_key: str | None,
+    sources: Fetched = NOTHING,
+    *,
+    request: Request,
+) -> Accepted:
     """Check a spec whole, store the job, and ring for a worker once it is committed.
 
     The same request with the same key is answered as the first time, whatever has become of what it names.
@@ -45,26 +57,33 @@ def submit(
         Invalid: The spec is wrong; nothing is stored.
         IdempotencyConflict: The key was used for another body.
         QueueFull: The team has as many waiting jobs as it may.
+        Unavailable: The database is too busy; nothing is stored.
     """
+    checked = await run_in_threadpool(_check, here, caller, body, idempotency_key, sources)
+    if isinstance(checked, Accepted):
+        return checked
+    call = entry_of(request, HTTPStatus.ACCEPTED)
+    assert call is not None, "whoever submits is audited"
+    try:
+        accepted = await here.submissions.store(Submit(caller.team_id, checked, call))
+    except IntegrityError:  # its model or dataset was deleted: perhaps long ago, and is still on the shelf
+        here.shelf.clear()
+        await run_in_threadpool(validate, here, caller, body, sources)
+        raise
+    was_audited(request)
+    here.bell.ring(accepted.job.queue)
+    return accepted
+
+
+def _check(
+    here: Services, caller: Principal, body: Body, idempotency_key: str | None, sources: Fetched
+) -> Submission | Accepted:
+    """The job that a spec becomes; or the one that it became before."""
     with here.database.read() as session:
         if first := first_answer(session, caller.team_id, idempotency_key, body.sha256):
-            return first
-        resolved = resolve(session, caller.team_id, body.document, here.blobs, sources)
-    try:
-        with here.database.write() as session:
-            submitted = create_job(
-                session,
-                caller.team_id,
-                new_job(resolved),
-                idempotency_key=idempotency_key,
-                body_sha256=body.sha256,
-                max_queued=here.settings.team_max_queued,
-            )
-    except IntegrityError:  # its model or dataset was deleted while it was checked
-        validate(here, caller, body, sources)
-        raise
-    here.bell.ring(submitted.job.queue)
-    return submitted.job
+            return Accepted(first, place_of(session, first, here.settings.team_max_running))
+        resolved = resolve(session, caller.team_id, body.document, here.shelf, sources)
+    return Submission(new_job(resolved), idempotency_key, body.sha256)
 
 
 def validate(here: Services, caller: Principal, body: Body, sources: Fetched = NOTHING) -> Resolved:
@@ -74,7 +93,7 @@ def validate(here: Services, caller: Principal, body: Body, sources: Fetched = N
         Invalid: The spec is wrong.
     """
     with here.database.read() as session:
-        return resolve(session, caller.team_id, body.document, here.blobs, sources)
+        return resolve(session, caller.team_id, body.document, Shelf(here.blobs), sources)
 
 
 def new_job(resolved: Resolved) -> NewJob:

@@ -1,5 +1,8 @@
 """The tensor shapes of a stored model."""
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from pydantic import BaseModel, TypeAdapter
 
 from store import Model
@@ -13,6 +16,7 @@ class _Tensor(BaseModel):
 _TENSORS = TypeAdapter(dict[str, _Tensor])
 
 
-def shapes_of(model: Model) -> dict[str, tuple[int, ...]]:
+@lru_cache(maxsize=64)  # a model that is kept in memory is asked several times for each job
+def shapes_of(model: Model) -> Mapping[str, tuple[int, ...]]:
     """Tensor name → shape."""
     return {name: tensor.shape for name, tensor in _TENSORS.validate_python(model.tensors).items()}

@@ -11,6 +11,7 @@ from api.bodies import Body
 from api.dependencies import Services
 from api.jobs.resolve import Resolved, resolve
 from api.jobs.service import new_job
+from api.jobs.shelf import Shelf
 from api.problems import FieldError, Invalid
 from api.sources.fetches import NOTHING, Fetched
 from api.sweeps.grid import faults_of, points_of, read_sweep, spec_at
@@ -79,10 +80,11 @@ def _checked(here: Services, caller: Principal, body: Body, sources: Fetched) ->
     grid = cast(dict[str, list[JsonValue]], asked.grid)
     resolved: list[Resolved] = []
     faults: dict[int, Sequence[FieldError]] = {}
+    shelf = Shelf(here.blobs)
     with here.database.read() as session:
         for index, point in enumerate(points_of(grid)):
             try:
-                resolved.append(resolve(session, caller.team_id, spec_at(base, point), here.blobs, sources))
+                resolved.append(resolve(session, caller.team_id, spec_at(base, point), shelf, sources))
             except Invalid as error:
                 faults[index] = error.errors
     if faults:

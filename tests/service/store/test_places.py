@@ -5,8 +5,9 @@ import random
 import pytest
 from sqlalchemy import insert, update
 
-from store import Database, Job, JobStatus, Place, announce_worker, place_of
+from store import Database, Job, JobStatus, NewJob, Place, Submission, announce_worker, create_jobs, place_of, places_of
 from store.clock import db_now
+from store.submission import Submitted
 from store.tables import Model
 from tests.service.store.garden import claim_all, claim_id, expected_order, make_team, submit_for
 
@@ -52,6 +53,27 @@ def test_jobs_are_claimed_in_the_order_of_their_positions(database: Database, se
     by_hand = expected_order(jobs, weights, limits)
     assert [positions[job_id] for job_id in by_hand] == list(range(1, len(by_hand) + 1))
     assert claim_all(database) == by_hand
+
+
+def test_jobs_that_were_queued_together_stand_where_each_would_stand_by_itself(database: Database) -> None:
+    ours = make_team(database, "ours", weight=2.0, max_running=3)
+    others = [make_team(database, "second"), make_team(database, "third", weight=0.5)]
+    for other in others:
+        for priority in (0, 1, 0):
+            submit_for(database, other, priority=priority)
+    asked = [(0, 1), (1, 1), (0, 4), (0, 1), (1, 1), (0, 1)]
+    with database.write() as session:
+        announce_worker(session, "worker", 2)
+        new = [
+            Submission(NewJob(method="movement", target_sparsity=0.5, spec={}, priority=priority, gpus=gpus))
+            for priority, gpus in asked
+        ]
+        stored = [each.job for each in create_jobs(session, ours, new) if isinstance(each, Submitted)]
+    submit_for(database, others[0])
+    with database.read() as session:
+        found = places_of(session, stored)
+        assert [job.id for job in stored if job.id not in found] == [stored[2].id], "no worker offers as many GPUs"
+        assert found == {job.id: place_of(session, job) for job in stored if job.id in found}
 
 
 def test_jobs_that_a_limit_holds_back_stand_at_the_end(database: Database) -> None:

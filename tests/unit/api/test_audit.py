@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from api.app import create_app
 from store import Database, Settings
@@ -106,6 +107,24 @@ def test_only_admins_read_it_and_of_their_team_only(api: Api) -> None:
     api.submit({})
     assert api.with_scopes("read", "submit").get("/v1/audit").status_code == 403
     assert api.as_other_team().get("/v1/audit", params={"key_id": api.key_id}).json()["data"] == []
+
+
+def test_a_submit_and_its_entry_are_there_together_or_not_at_all(
+    api: Api, model: str, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
+
+    def fail(*_: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("disk I/O error"))
+
+    before = len(told(api))
+    with monkeypatch.context() as broken:
+        broken.setattr("api.submissions.record_calls", fail)
+        assert api.submit(spec).status_code == 503
+    assert api.get("/v1/jobs").json()["data"] == []
+    assert [status for *_, status in told(api)[before:]] == [503], "that it was refused is written down as ever"
+    job_id = api.submit(spec).json()["id"]
+    assert told(api)[before + 1 :] == [("POST", "/v1/jobs", job_id, 202)], "and once"
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 from api.jobs import service
 from api.jobs.resolve import resolve
-from store import Job
+from store import Database, Job, delete_dataset, delete_model
 from tests.unit.api.calling import Api, pointers
+from tests.unit.api.conftest import new_team
 from tests.unit.api.finishing import finish
 
 MASKS = {"layer": np.ones((2, 4), dtype=np.bool_)}
@@ -103,3 +105,29 @@ def test_an_input_that_vanishes_during_a_submit_is_a_problem_of_its_field(
     answer = api.submit(spec)
     assert answer.status_code == 422, answer.text
     assert pointers(answer) == {"/dataset"}
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+def test_an_input_that_another_process_deleted_is_refused_though_it_is_known_here(
+    api: Api, spec: dict[str, Any], kind: str
+) -> None:
+    cancelled = api.submit(spec)
+    assert cancelled.status_code == 202
+    api.call("POST", f"{cancelled.headers['location']}/cancel")
+    with api.database.write() as session:  # as another process does
+        delete = delete_model if kind == "model" else delete_dataset
+        delete(session, api.team, spec[kind].removeprefix("upload://"))
+    for _ in range(2):
+        answer = api.submit(spec)
+        assert answer.status_code == 422, answer.text
+        assert pointers(answer) == {f"/{kind}"}
+        assert pointers(api.call("POST", "/v1/jobs:validate", json=spec)) == {f"/{kind}"}
+    assert [job["id"] for job in api.get("/v1/jobs").json()["data"]] == [cancelled.json()["id"]]
+
+
+def test_what_one_team_has_used_is_not_there_for_another(
+    api: Api, client: TestClient, database: Database, spec: dict[str, Any]
+) -> None:
+    assert api.submit(spec).status_code == 202
+    stranger = new_team(client, database)
+    assert pointers(stranger.submit(spec)) == {"/model", "/dataset"}

@@ -1,0 +1,64 @@
+"""The models and datasets that jobs name: read once, since they never change."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from store import BlobStore, Dataset, Model, ReadSession, get_dataset, get_model
+
+Kept = TypeVar("Kept", Dataset, Model)
+
+#: More than these are not held; whoever uses so many at once reads some of them again.
+_MOST = 64
+
+
+class Shelf:
+    """Keeps what it has read, of each team for itself.
+
+    What is kept may have been deleted since. A job's row refers to its model and dataset, so the database refuses to
+    store one whose inputs are gone; who stores nothing takes a new shelf, and so looks.
+
+    Attributes:
+        blobs: where the files of models and datasets are.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self.blobs = blobs
+        self._models: dict[tuple[str, str], Model] = {}
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+
+    def model(self, session: ReadSession, team_id: str, model_id: str) -> Model:
+        """A team's model.
+
+        Raises:
+            NotFound: The team has no such model.
+        """
+        return _kept(self._models, session, team_id, model_id, read=get_model)
+
+    def dataset(self, session: ReadSession, team_id: str, dataset_id: str) -> Dataset:
+        """A team's dataset.
+
+        Raises:
+            NotFound: The team has no such dataset.
+        """
+        return _kept(self._datasets, session, team_id, dataset_id, read=get_dataset)
+
+    def clear(self) -> None:
+        """Read all of it again."""
+        self._models.clear()
+        self._datasets.clear()
+
+
+def _kept(
+    kept: dict[tuple[str, str], Kept],
+    session: ReadSession,
+    team_id: str,
+    id_: str,
+    *,
+    read: Callable[[ReadSession, str, str], Kept],
+) -> Kept:
+    if (found := kept.get((team_id, id_))) is None:
+        found = read(session, team_id, id_)
+        if len(kept) >= _MOST:
+            kept.clear()
+        kept[team_id, id_] = found
+    return found

@@ -1,0 +1,161 @@
+"""Stores jobs, as many in one transaction as were submitted while the last one was committed."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+
+from api.batches import Batches
+from api.problems import Unavailable
+from store import (
+    DATABASE_AWAY,
+    Call,
+    Database,
+    IdempotencyConflict,
+    Job,
+    Place,
+    QueueFull,
+    Submission,
+    Submitted,
+    create_jobs,
+    places_of,
+    record_calls,
+    turn_to_another_team,
+)
+
+log = structlog.get_logger(__name__)
+
+#: So many go into one transaction at most.
+_AT_A_TIME = 200
+
+#: So long a submit waits for its turn, in seconds. A transaction waits for a busy database, and those behind it would
+#: wait for each one before theirs.
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Submit:
+    """A checked submit.
+
+    Attributes:
+        team_id: whose.
+        submission: what is to be stored.
+        call: what the audit log is to say of it, but for the job's id.
+    """
+
+    team_id: str
+    submission: Submission
+    call: Call
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored job, and where it stands; None where that could not be told."""
+
+    job: Job
+    place: Place | None
+
+
+_Outcome = Accepted | IdempotencyConflict | QueueFull | Exception
+
+
+class Submissions:
+    """Stores jobs from a thread of its own, each with its entry in the audit log.
+
+    Submits that come together share a transaction, its commit and most of its statements. What is wrong with one of
+    them is told to that one only.
+    """
+
+    def __init__(self, database: Database, max_queued: int | None, max_running: int | None) -> None:
+        """Begin with nothing.
+
+        Args:
+            database: where jobs are stored.
+            max_queued: the limit of waiting jobs of teams without one of their own; None is no limit.
+            max_running: their limit of running jobs.
+        """
+        self._database = database
+        self._max_queued = max_queued
+        self._max_running = max_running
+        self._batches: Batches[Submit, Accepted] = Batches("submissions", self._store, _AT_A_TIME)
+
+    async def store(self, submit: Submit) -> Accepted:
+        """Store a job; return when it is committed.
+
+        Raises:
+            IdempotencyConflict: The key was used for another body.
+            QueueFull: The team has as many waiting jobs as it may.
+            IntegrityError: Its model or dataset was deleted.
+            Unavailable: The database is too busy. Nothing is stored.
+        """
+        stored = self._batches.put(submit)
+        told = asyncio.wrap_future(stored)
+        done, _ = await asyncio.wait([told], timeout=PATIENCE_S)
+        if not done and stored.cancel():
+            raise Unavailable("The database is busy right now, and nothing was stored. Try again in a moment.")
+        return await told
+
+    def close(self) -> None:
+        """Store what waits, unless the database keeps us waiting."""
+        self._batches.close()
+
+    def _store(self, submits: Sequence[Submit]) -> Sequence[_Outcome]:
+        try:
+            return self._store_together(submits)
+        except IntegrityError as error:
+            if len(submits) == 1:
+                return [error]
+        # One spoils it for all. This is rare, so each tries by itself, as long as there is a database to try.
+        outcomes: list[_Outcome] = []
+        for number, submit in enumerate(submits):
+            try:
+                outcomes += self._store([submit])
+            except DATABASE_AWAY as error:
+                return outcomes + [error] * (len(submits) - number)
+        return outcomes
+
+    def _store_together(self, submits: Sequence[Submit]) -> Sequence[_Outcome]:
+        created: dict[int, Submitted | IdempotencyConflict | QueueFull] = {}
+        with self._database.write() as session:
+            for team_id, numbers in _by_team(submits).items():
+                turn_to_another_team(session)
+                theirs = [submits[number].submission for number in numbers]
+                created |= zip(numbers, create_jobs(session, team_id, theirs, max_queued=self._max_queued), strict=True)
+            calls = [
+                replace(submits[number].call, target_id=each.job.id)
+                for number, each in created.items()
+                if isinstance(each, Submitted)
+            ]
+            record_calls(session, calls)
+        places = self._places([each for each in created.values() if isinstance(each, Submitted)])
+        outcomes = (created[number] for number in range(len(submits)))
+        return [
+            Accepted(each.job, places.get(each.job.id)) if isinstance(each, Submitted) else each for each in outcomes
+        ]
+
+    def _places(self, stored: Sequence[Submitted]) -> dict[str, Place]:
+        """Where jobs stand. They are stored, whatever becomes of that."""
+
+        def together(submitted: Submitted) -> str:
+            return submitted.job.id if submitted.replayed else submitted.job.team_id
+
+        places: dict[str, Place] = {}
+        try:
+            with self._database.read() as session:
+                for _, group in groupby(stored, key=together):
+                    turn_to_another_team(session)
+                    places |= places_of(session, [each.job for each in group], self._max_running)
+        except DATABASE_AWAY as error:
+            log.warning("places_not_told", error=str(error).partition("\n")[0])
+        return places
+
+
+def _by_team(submits: Sequence[Submit]) -> dict[str, list[int]]:
+    """The numbers of each team's; teams in the one order in which all API processes lock them."""
+    numbers: dict[str, list[int]] = {}
+    for number in sorted(range(len(submits)), key=lambda number: submits[number].team_id):
+        numbers.setdefault(submits[number].team_id, []).append(number)
+    return numbers
