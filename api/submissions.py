@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import structlog
-from sqlalchemy.exc import IntegrityError
 
 from api.batches import Batches
 from api.problems import Unavailable
@@ -105,7 +104,9 @@ class Submissions:
     def _store(self, submits: Sequence[Submit]) -> Sequence[_Outcome]:
         try:
             return self._store_together(submits)
-        except IntegrityError as error:
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the one that it is about is told
             if len(submits) == 1:
                 return [error]
         # One spoils it for all. This is rare, so each tries by itself, as long as there is a database to try.

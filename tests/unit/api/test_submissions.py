@@ -4,10 +4,11 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from api.problems import Unavailable
 from api.submissions import Accepted, Submissions, Submit
@@ -165,14 +166,17 @@ def test_equal_requests_that_come_together_are_one_job(
     assert len(jobs_of(database, ours)) == 2, "this one, and the one that held it up"
 
 
-def test_whose_model_is_gone_spoils_it_for_nobody_else(
-    submissions: Submissions, team: Callable[[], str], database: Database
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [({"model_id": "mdl_" + "0" * 32}, IntegrityError), ({"spec": {"of": object()}}, StatementError)],
+    ids=["whose model is gone", "that no database takes"],
+)
+def test_one_that_cannot_be_stored_spoils_it_for_nobody_else(
+    submissions: Submissions, team: Callable[[], str], database: Database, wrong: Any, told: type
 ) -> None:
     ours, theirs = team(), team()
-    outcomes = together(
-        submissions, submit(ours), submit(theirs, model_id="mdl_" + "0" * 32), submit(theirs), submit(ours)
-    )
-    assert [type(each) for each in outcomes] == [Accepted, IntegrityError, Accepted, Accepted]
+    outcomes = together(submissions, submit(ours), submit(theirs, **wrong), submit(theirs), submit(ours))
+    assert [type(each) for each in outcomes] == [Accepted, told, Accepted, Accepted]
     assert len(jobs_of(database, ours)) == 3
     assert len(jobs_of(database, theirs)) == 1
     with database.read() as session:
