@@ -23,8 +23,7 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
     kind = kind_of(spec.granularity)
     if training.score_learning_rate is not None and not method.learns_scores:
         yield f"training.score_learning_rate does not apply: method {spec.method!r} learns no scores. Leave it out."
-    if training.dense_learning_rate is not None and not training.dense_baseline:
-        yield "training.dense_learning_rate does not apply: training.dense_baseline is false. Leave one of them out."
+    yield from _without_baseline(spec)
     yield from _on_several_devices(spec)
     if spec.scope not in method.scopes:
         yield (
@@ -60,14 +59,28 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
             f"pruning.freeze_weights needs a method that learns scores, and {spec.method!r} does not. Use "
             f"{_either([name for name, other in METHODS.items() if other.learns_scores])}."
         )
-    if spec.distillation is not None and spec.distillation.teacher == "self" and not training.dense_baseline:
+    yield from _on_export(spec, kind)
+    if not spec.trains:
+        yield from _untrained(spec)
+
+
+def _without_baseline(spec: PruningSpec) -> Iterator[str]:
+    """Conflicts of a job that fine-tunes no dense model."""
+    training = spec.training
+    if training.dense_baseline:
+        return
+    if training.dense_learning_rate is not None:
+        yield "training.dense_learning_rate does not apply: training.dense_baseline is false. Leave one of them out."
+    if training.start_from == "dense":
+        yield (
+            "training.start_from 'dense' prunes the dense model, which training.dense_baseline false leaves out. Leave "
+            "one of them out."
+        )
+    if spec.distillation is not None and spec.distillation.teacher == "self":
         yield (
             "training.dense_baseline false leaves out the dense model, which distillation.teacher 'self' learns from. "
             "Leave it out, or name another teacher."
         )
-    yield from _on_export(spec, kind)
-    if not spec.trains:
-        yield from _untrained(spec)
 
 
 def _on_export(spec: PruningSpec, kind: str) -> Iterator[str]:
@@ -106,6 +119,11 @@ def _from_a_mask(spec: PruningSpec) -> Iterator[str]:
             f"pruning.start_from_mask does not go with method {spec.method!r}: {reason}. Use {_either(able)}, or leave "
             "it out."
         )
+    if spec.training.start_from == "dense":
+        yield (
+            "pruning.start_from_mask does not go with training.start_from 'dense': fine-tuning the dense model fills "
+            "its zeros. Leave one of them out."
+        )
     if kind_of(spec.granularity) == "2:4":
         yield (
             "pruning.start_from_mask does not go with pruning.granularity '2:4': it keeps two of every four "
@@ -127,6 +145,8 @@ def _untrained(spec: PruningSpec) -> Iterator[str]:
             f"pruning.schedule.shape must be 'one_shot' with {zero}: without steps there is nothing gradual. "
             "Leave it out."
         )
+    if spec.training.start_from == "dense":
+        yield f"{zero} trains nothing, so there is no dense model: leave out training.start_from 'dense', or train."
     if spec.distillation is not None:
         yield f"{zero} trains nothing, so there is nothing to distil: leave out distillation, or train."
 

@@ -85,6 +85,20 @@ class MaskedWeights:
                 for where in self.slices:
                     method.write_initial_score(self.weight[where], self.score[where])
 
+    @torch.no_grad()
+    def start_scores_by(self, sensitivity: Tensor) -> None:
+        """Let scores start as if the most sensitive weight were the largest, and so on: |W|'s values in its order.
+
+        What is learned of scores, such as how fast they move, is in the unit of weights; an order is all that is taken.
+
+        Args:
+            sensitivity: [n] fp32.
+        """
+        size = torch.empty_like(sensitivity)
+        size[sensitivity.argsort(stable=True)] = self.weight.abs().sort().values
+        for where in self.slices:
+            self.method.write_initial_score(size[where], self.trained_score[where])
+
     def __len__(self) -> int:
         """Number of prunable weights."""
         return self.weight.numel()

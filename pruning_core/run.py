@@ -18,6 +18,7 @@ from pruning_core.evaluation import judge
 from pruning_core.exports import check_exports
 from pruning_core.histogram import ranks_by_weight
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
+from pruning_core.parameters import mark_as_new
 from pruning_core.peers import NoSuchDevices, Order, PeerLost, PeerOutOfMemory, gathered
 from pruning_core.positions import within_positions
 from pruning_core.precision import uses_bf16
@@ -204,7 +205,7 @@ class Run:
     def fine_prune(self, dense: PreTrainedModel | None) -> tuple[Pruner, PreTrainedModel]:
         """The pruned model, settled."""
         distilled = self._distilled(dense)
-        network = self.load()
+        network = self._to_prune(dense)
         pruner = Pruner(network, self.spec, self.schedule)
         if pruner.weights.method.calibrates and self.checkpoint is None:
             pruner.weights.input_norms = input_norms(
@@ -219,12 +220,22 @@ class Run:
             finished_steps=(self.phases - 1) * self.steps,
         )
         if self.position.step == 0:
+            phase.rank_by_sensitivity()
             pruner.begin()
         self._carry_out(phase, distilled)
         if self.ranks.leads:
             self.histogram = ranks_by_weight(pruner.weights)
         pruner.weights.settle()
         return pruner, network
+
+    def _to_prune(self, dense: PreTrainedModel | None) -> PreTrainedModel:
+        """What pruning starts from. Where it goes on from a checkpoint, that brings the weights."""
+        network = self.load()
+        if self.spec.training.start_from == "dense":
+            mark_as_new(network, ())  # its head has been trained, and learns like the rest
+            if dense is not None:
+                network.load_state_dict(dense.state_dict())
+        return network
 
     def _note(self, progress: Progress) -> None:
         """Keep the points of the curves for the report, and pass on."""

@@ -22,6 +22,7 @@ _BATCH_SIZE = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 4096}, {"c
 
 Precision = Literal["auto", "fp32", "bf16"]
 Scope = Literal["global", "local", "budget"]
+StartFrom = Literal["model", "dense"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -147,6 +148,12 @@ class Training(Part):
         lt=1.0,
         description="Dropout in the encoder while training; null keeps the model's own. Pruning regularizes enough, "
         "and dropout slows what short runs learn.",
+    )
+    start_from: StartFrom | None = Field(
+        default=None,
+        description="What is pruned: the job's `model` as it is, or the `dense` baseline, which is fine-tuned first "
+        "anyway. Default: `dense` in runs of up to 300 steps, in which a model has no time to learn a task while it is "
+        "pruned; `model` in longer ones, with frozen weights, and with a mask to start from.",
     )
     freeze_embeddings: bool = Field(default=True, description="Keep embeddings as pretrained, as in the paper.")
     dense_baseline: bool = Field(

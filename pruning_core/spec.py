@@ -7,11 +7,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
-from pruning_core.defaults import default_cooldown, default_dense_learning_rate, default_learning_rate
+from pruning_core.defaults import SHORT_RUN, default_cooldown, default_dense_learning_rate, default_learning_rate
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
+from pruning_core.methods.learned import LearnedParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
-from pruning_core.settings import MOST_STEPS, Distillation, Export, Pruning, ScheduleSpec, Scope, Training
+from pruning_core.settings import MOST_STEPS, Distillation, Export, Pruning, ScheduleSpec, Scope, StartFrom, Training
 
 __all__ = ["METHODS", "MOST_STEPS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
@@ -100,9 +101,16 @@ class PruningSpec(Part):
             width: size of the model's hidden states, as `architectures.width` finds it; so do they on this.
         """
         steps = self.total_steps(train_rows)
-        parameters = self.method_parameters()
+        start_from, parameters = self.starts_from(steps), self.method_parameters()
+        if isinstance(parameters, LearnedParameters) and parameters.score_init is None:
+            init = "sensitivity" if start_from == "dense" else "magnitude"
+            parameters = parameters.model_copy(update={"score_init": init})
         named, method = self.training.learning_rate, METHODS[self.method]
-        settled = {"epochs": self.epochs, "learning_rate": named or default_learning_rate(steps, width)}
+        settled = {
+            "epochs": self.epochs,
+            "learning_rate": named or default_learning_rate(steps, width, knows_its_task=start_from == "dense"),
+            "start_from": start_from,
+        }
         if self.training.dense_baseline and self.training.dense_learning_rate is None:
             settled["dense_learning_rate"] = named or default_dense_learning_rate(width)
         if method.learns_scores and self.training.score_learning_rate is None:
@@ -143,10 +151,19 @@ class PruningSpec(Part):
         # 100 × 1.1 is 110 steps, and 110.00000000000001 in binary.
         return max(1, math.ceil(round(per_epoch * self.epochs, 6)))
 
+    def starts_from(self, total_steps: int) -> StartFrom:
+        """What is pruned, the default where the spec names nothing."""
+        training, pruning = self.training, self.pruning
+        if training.start_from is not None:
+            return training.start_from
+        can = training.dense_baseline and self.trains and not pruning.freeze_weights and not pruning.start_from_mask
+        return "dense" if can and total_steps <= SHORT_RUN else "model"
+
     def cooldown(self, total_steps: int) -> float:
         """Share of the steps at the final density, the default where the spec names none."""
         named, warmup = self.pruning.schedule.cooldown, self.pruning.schedule.warmup
-        return default_cooldown(total_steps, warmup) if named is None else named
+        knows_its_task = self.starts_from(total_steps) == "dense"
+        return default_cooldown(total_steps, warmup, knows_its_task=knows_its_task) if named is None else named
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.

@@ -16,6 +16,7 @@ from pruning_core.attention_mask import with_finished_mask
 from pruning_core.batches import batches_of_like_length
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
+from pruning_core.methods.learned import LearnedScores
 from pruning_core.parameters import new_parameters, parameters_by_name
 from pruning_core.precision import autocast
 from pruning_core.prunable import base_model
@@ -32,6 +33,8 @@ LEARNING_RATE_FALL = 0.3
 MAX_GRADIENT_NORM = 1.0
 #: Curves have about this many points of loss, whatever the run's length.
 LOSS_POINTS = 200
+#: Batches over which a weight's sensitivity is added up, where scores start by it.
+SENSITIVITY_BATCHES = 8
 #: Evaluation during training looks at no more items than this; the figures of the report use all of them.
 MAX_CURVE_ITEMS = 2000
 #: Evaluations during training, at most, and the share of the training's time that they may take.
@@ -162,8 +165,44 @@ class FineTuning:
             self._report(step + 1, norm)
             after_step(step + 1)
 
+    @torch.no_grad()
+    def rank_by_sensitivity(self) -> None:
+        """Where scores are to start by sensitivity, measure it: |G ⊙ W|, added up over the first batches."""
+        assert self.pruner
+        weights = self.pruner.weights
+        if not isinstance(weights.method, LearnedScores) or weights.method.score_init != "sensitivity":
+            return
+        self.model.train()
+        sensitivity = torch.zeros_like(weights.gradient)
+        for step in range(min(SENSITIVITY_BATCHES, self.steps)):
+            self._backward(step)
+            sensitivity += weights.gradient.mul_(weights.weight).abs_()
+            weights.gradient.zero_()
+            for parameter in self.others:
+                parameter.grad = None
+        weights.start_scores_by(sensitivity)
+
     def step(self, step: int) -> Tensor:
         """One optimizer step; returns the gradient's norm, still on the device."""
+        mean = self._backward(step)
+        self.loss_sum += mean
+        self.loss_count += 1
+        if self.pruner:
+            norm = self.pruner.before_optimizer_step(self.others, MAX_GRADIENT_NORM)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.others, MAX_GRADIENT_NORM)
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * self._rate(step)
+        self.optimizer.step()
+        for parameter in self.others:
+            parameter.grad = None
+        if self.pruner:
+            self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
+        return norm
+
+    @torch.enable_grad()
+    def _backward(self, step: int) -> Tensor:
+        """Leave the gradients of a step's batch, of all ranks; returns the loss."""
         ranks, seed = self._m.ranks, self._m.spec.training.seed
         chosen = [ranks.portion(items, self._m.train) for items in self._items_of(step)]
         if self.pruner and self.pruner.weights.method.wants_curvature():
@@ -179,20 +218,7 @@ class FineTuning:
             loss.backward()
             mean += loss.detach()
         ranks.add_up([*self._gradients(), mean])
-        self.loss_sum += mean
-        self.loss_count += 1
-        if self.pruner:
-            norm = self.pruner.before_optimizer_step(self.others, MAX_GRADIENT_NORM)
-        else:
-            norm = nn.utils.clip_grad_norm_(self.others, MAX_GRADIENT_NORM)
-        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
-            group["lr"] = peak * self._rate(step)
-        self.optimizer.step()
-        for parameter in self.others:
-            parameter.grad = None
-        if self.pruner:
-            self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
-        return norm
+        return mean
 
     def _loss(self, portion: Portion, batch: Batch) -> Tensor:
         """What this rank adds to the mean over the whole batch."""

@@ -49,12 +49,12 @@ class L0(LearnedScores):
 
     def default_score_learning_rate(self, total_steps: int) -> float:
         """From scores ranked by |W| what moves them `TRAVEL`; else the 1e-1 of the paper."""
-        return super().default_score_learning_rate(total_steps) if self.score_init == "magnitude" else 1e-1
+        return 1e-1 if self.score_init == "zeros" else super().default_score_learning_rate(total_steps)
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
-        """Gates nearly open; with `magnitude` the more so the larger the weight, in its matrix's own unit."""
+        """Gates nearly open; but for `zeros` the more so the larger the weight, in its matrix's own unit."""
         score.fill_(_OPEN)
-        if self.score_init == "magnitude":
+        if self.score_init != "zeros":
             score.add_(weight.abs() / weight.std().clamp(min=1e-12)).sub_(1.0)
 
     def numbers_per_weight(self) -> int:

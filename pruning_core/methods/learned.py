@@ -11,16 +11,18 @@ from pruning_core.methods.base import Method, MethodParameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-ScoreInit = Literal["magnitude", "zeros"]
+ScoreInit = Literal["magnitude", "sensitivity", "zeros"]
 
 
 class LearnedParameters(MethodParameters):
     """Settings of methods that learn scores."""
 
-    score_init: ScoreInit = Field(
-        default="magnitude",
-        description="Where scores start. `magnitude` (|W|) survives short jobs: weights that training has not yet "
-        "judged keep their rank. `zeros` is the paper's own recipe, for runs of several thousand steps.",
+    score_init: ScoreInit | None = Field(
+        default=None,
+        description="Where scores start. `magnitude` (|W|): weights that training has not yet judged keep their rank. "
+        "`sensitivity`: the values of |W| in the order of |G * W| over the first batches, for a model that knows its "
+        "task. `zeros` is the paper's own recipe, for runs of several thousand steps. Default: `sensitivity` where the "
+        "dense model is pruned (`training.start_from`), else `magnitude`.",
     )
 
 
@@ -45,7 +47,7 @@ class LearnedScores(Method):
     @property
     def score_init(self) -> ScoreInit:
         """Where the scores start."""
-        return cast(LearnedParameters, self.parameters).score_init
+        return cast(LearnedParameters, self.parameters).score_init or "magnitude"
 
     def default_score_learning_rate(self, total_steps: int) -> float:
         """From |W| the rate that moves scores `TRAVEL` in the run; from zero the paper's 1e-2 sets the scale itself."""
@@ -55,10 +57,10 @@ class LearnedScores(Method):
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """|W| or zero."""
-        if self.score_init == "magnitude":
-            score.copy_(weight).abs_()
-        else:
+        if self.score_init == "zeros":
             score.zero_()
+        else:
+            score.copy_(weight).abs_()
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """∂L/∂S = G ⊙ W (paper, equation 4)."""

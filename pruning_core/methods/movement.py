@@ -36,7 +36,7 @@ class Movement(LearnedScores):
 
     With `score_init` `magnitude` what ranks is |W| + S, |W| of the moment and S from zero: a weight is worth what it
     is, and what the loss says of it. A run too short for scores to tell weights apart then prunes by magnitude, and
-    never at random. `zeros` is the paper: S alone.
+    never at random. `zeros` is the paper: S alone; as is `sensitivity`, but for where S starts.
 
     Adam moves every score as far as its gradient is steady, however small it is, and most are small and drift. A
     penalty on the scores, the same for all and a few times as strong as the mean gradient, lets these sink and leaves
@@ -57,8 +57,11 @@ class Movement(LearnedScores):
         self._sum, self._seen = weights.gradient.new_zeros(()), 0
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
-        """Zero: |W| is added anew at each selection."""
-        score.zero_()
+        """Zero: with `magnitude` |W| is added anew at each selection."""
+        if self.score_init == "magnitude":
+            score.zero_()
+        else:
+            super().write_initial_score(weight, score)
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """∂L/∂S = G ⊙ W, plus the penalty's."""
@@ -86,7 +89,7 @@ class Movement(LearnedScores):
         import torch
 
         score, weight = self.weights.trained_score.detach(), self.weights.weight.detach()
-        if self.score_init == "zeros":
+        if self.score_init != "magnitude":
             return score
         for where in self.weights.passes:
             torch.abs(weight[where], out=scratch[where]).add_(score[where])

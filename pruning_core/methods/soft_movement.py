@@ -21,7 +21,7 @@ class SoftMovement(LearnedScores):
     """M = (σ(S) > τ), trained on L + λ·R(S), R(S) the mean of σ(S) ("SMvP" in the paper, section 4).
 
     λ follows from the schedule's density by a controller. When the pruning window ends the threshold becomes the exact
-    top v, so that the target is met to the weight. Scores that start at |W| are cut at S > 0, σ(S) > 0.5.
+    top v, so that the target is met to the weight. Scores that do not start at zero are cut at S > 0, σ(S) > 0.5.
     """
 
     name: ClassVar[str] = "soft_movement"
@@ -37,7 +37,7 @@ class SoftMovement(LearnedScores):
         """Begin without a penalty."""
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=30.0)
-        self._threshold = 0.0 if self.score_init == "magnitude" else _PAPERS_THRESHOLD
+        self._threshold = _PAPERS_THRESHOLD if self.score_init == "zeros" else 0.0
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """∂L/∂S + λ·∂R/∂S, with ∂R/∂S = σ'(S)/n."""

@@ -36,7 +36,7 @@ def test_only_what_differs_is_shown_with_the_value_of_each(api: Api, jobs: list[
     differences = shown.json()["differences"]
     assert differences["method"] == ["movement", "magnitude"]
     assert differences["training.seed"] == [42, 7]
-    assert differences["pruning.params.score_init"] == ["magnitude", None]
+    assert differences["pruning.params.score_init"] == ["sensitivity", None]
     assert {"model", "dataset", "target_sparsity", "training.epochs"}.isdisjoint(differences)
     backwards = api.get("/v1/compare", params={"job": jobs[::-1]}).json()["differences"]
     assert backwards == {name: values[::-1] for name, values in differences.items()}

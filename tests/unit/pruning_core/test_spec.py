@@ -83,9 +83,10 @@ def test_the_dense_baseline_has_a_rate_of_its_own_unless_one_is_given_for_both()
         resolved = PruningSpec.model_validate(fields).resolved(6000, 384).training
         return resolved.learning_rate, resolved.dense_learning_rate
 
-    assert rates() == (4e-4, 1e-4)
+    assert rates() == (2e-4, 1e-4)
+    assert rates(start_from="model") == (4e-4, 1e-4)
     assert rates(learning_rate=3e-5) == (3e-5, 3e-5)
-    assert rates(dense_learning_rate=2e-5) == (4e-4, 2e-5)
+    assert rates(dense_learning_rate=2e-5) == (2e-4, 2e-5)
     assert rates(learning_rate=3e-4, dense_learning_rate=2e-5) == (3e-4, 2e-5)
     assert rates(dense_baseline=False) == (4e-4, None)
     assert [default_dense_learning_rate(width) for width in (32, 192, 768, 8192)] == [1e-3, 4e-4, 2.5e-5, 1e-5]
@@ -94,15 +95,39 @@ def test_the_dense_baseline_has_a_rate_of_its_own_unless_one_is_given_for_both()
 def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
     shares = [default_cooldown(steps, 0.1) for steps in (150, 387, 1000, 10**6)]
     assert shares == [0.6, 0.45, 0.3, 0.3], "387 is the geometric mean of 150 and 1,000"
-    short = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 100})
+    training = {"max_steps": 100, "start_from": "model"}
+    short = PruningSpec(method="movement", target_sparsity=0.9, training=training)
     assert short.schedule(5000).cooldown_steps == 60
     assert short.resolved(5000, 384).pruning.schedule.cooldown == 0.6
-    shortest = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 17})
+    of_dense = PruningSpec(method="movement", target_sparsity=0.9, training=training | {"start_from": "dense"})
+    assert of_dense.schedule(5000).cooldown_steps == 30, "what knows its task is pruned more slowly"
+    shortest = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 17, "start_from": "model"})
     assert shortest.schedule(5000).cooldown_steps == 5, "a default leaves a window to prune in where there is one"
     named = PruningSpec(
         method="movement", target_sparsity=0.9, training={"max_steps": 100}, pruning={"schedule": {"cooldown": 0.2}}
     )
     assert named.schedule(5000).cooldown_steps == 20
+
+
+@pytest.mark.parametrize(
+    ("changes", "start", "init"),
+    [
+        ({"training": {"max_steps": 300}}, "dense", "sensitivity"),
+        ({"training": {"max_steps": 301}}, "model", "magnitude"),
+        ({"training": {"max_steps": 301, "start_from": "dense"}}, "dense", "sensitivity"),
+        ({"training": {"max_steps": 60, "start_from": "model"}}, "model", "magnitude"),
+        ({"training": {"max_steps": 60, "dense_baseline": False}}, "model", "magnitude"),
+        ({"training": {"max_steps": 60}, "pruning": {"freeze_weights": True}}, "model", "magnitude"),
+        ({"training": {"max_steps": 60}, "pruning": {"start_from_mask": True}}, "model", "magnitude"),
+        ({"training": {"max_steps": 60}, "pruning": {"params": {"score_init": "zeros"}}}, "dense", "zeros"),
+    ],
+)
+def test_short_runs_prune_the_dense_baseline(changes: dict[str, object], start: str, init: str) -> None:
+    spec = PruningSpec.model_validate({"method": "movement", "target_sparsity": 0.9} | changes)
+    resolved = spec.resolved(6000, 384)
+    assert (resolved.training.start_from, resolved.pruning.params["score_init"]) == (start, init)
+    assert resolved.resolved(6000, 384) == resolved
+    assert PruningSpec.model_validate(resolved.model_dump()).resolved(6000, 384) == resolved
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""Short runs prune the dense baseline, and rank its weights at first by |G ⊙ W|."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from pruning_core.methods import METHODS
+from pruning_core.parameters import new_parameters
+from pruning_core.peers import Order
+from pruning_core.pruner import Pruner
+from pruning_core.ranks import OneRank
+from pruning_core.run import Run
+from pruning_core.training import SENSITIVITY_BATCHES, FineTuning
+from tests.tiny import reviews, save_tiny_model, tiny_model
+from tests.unit.pruning_core.runs import short_run, short_spec
+
+LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
+
+
+def run_of(folder: Path, method: str, **training: object) -> Run:
+    spec = short_spec(method, training={"dense_baseline": True, **training})
+    directory = save_tiny_model(folder / "tiny")
+    encoder: PreTrainedModel = tiny_model().base_model  # without the head
+    encoder.save_pretrained(directory)
+    order = Order(directory, reviews(96), spec, reviews(40, seed=1), None, None, None)
+    return Run(order, OneRank(torch.device("cpu")))
+
+
+def test_what_is_pruned_is_the_dense_baseline(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "movement")
+    pretrained, dense = run.load().state_dict(), run.fine_tune_dense()
+    assert dense is not None
+    network = run._to_prune(dense)
+    assert network is not dense
+    assert all(torch.equal(tensor, dense.state_dict()[name]) for name, tensor in network.state_dict().items())
+    assert not all(torch.equal(tensor, pretrained[name]) for name, tensor in network.state_dict().items())
+    assert new_parameters(dense)
+    assert not new_parameters(network), "its head learns like the rest"
+
+
+def test_or_the_submitted_model_where_that_is_asked_for(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "movement", start_from="model")
+    pretrained, dense = run.load().state_dict(), run.fine_tune_dense()
+    network = run._to_prune(dense)
+    assert all(torch.equal(tensor, pretrained[name]) for name, tensor in network.state_dict().items())
+    assert new_parameters(network)
+
+
+@pytest.mark.parametrize("method", LEARNERS)
+def test_scores_start_in_the_order_of_sensitivity_with_the_weights_own_sizes(method: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path, method)
+    network = run._to_prune(run.fine_tune_dense())
+    twin = copy.deepcopy(network).train()
+    pruner = Pruner(network, run.spec, run.schedule)
+    phase = FineTuning(network, run.material, pruner=pruner)
+    phase.rank_by_sensitivity()
+    assert not pruner.weights.gradient.any()
+    assert all(parameter.grad is None for parameter in phase.others)
+
+    names = [f"{matrix.name}.weight" for matrix in pruner.weights.matrices]
+    parameters = dict(twin.base_model.named_parameters())
+    expected = torch.zeros(len(pruner.weights))
+    for step in range(SENSITIVITY_BATCHES):
+        [items] = phase._items_of(step)
+        loss = twin(**phase._batch(items)).loss
+        gradients = torch.autograd.grad(loss, [parameters[name] for name in names])
+        expected += torch.cat(
+            [(gradient * parameters[name]).abs().flatten() for name, gradient in zip(names, gradients, strict=True)]
+        ).detach()
+    weights = torch.cat([parameters[name].detach().flatten() for name in names])
+    size = torch.empty_like(expected)
+    size[expected.argsort()] = weights.abs().sort().values
+    written = torch.empty_like(size)
+    for where in pruner.weights.slices:
+        pruner.weights.method.write_initial_score(size[where], written[where])
+    scores = pruner.weights.trained_score.detach()
+    # Rounding may turn the order of neighbours, whose sizes are all but the same.
+    torch.testing.assert_close(scores, written, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(torch.corrcoef(torch.stack([scores, written]))[0, 1], torch.tensor(1.0))
+    if method == "movement":
+        torch.testing.assert_close(scores.sort().values, weights.abs().sort().values)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_prune_the_dense_baseline(method: str, tmp_path: Path) -> None:
+    if not METHODS[method].epochs:
+        pytest.skip("it trains nothing by itself")
+    spec = short_spec(method, training={"dense_baseline": True})
+    result = short_run(save_tiny_model(tmp_path / "tiny"), tmp_path, spec)
+    training = result.report["spec"]["training"]  # type: ignore[index]  # a document
+    assert training["start_from"] == "dense"
