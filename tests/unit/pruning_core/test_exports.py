@@ -74,11 +74,14 @@ def test_narrower_position_biases_are_exported_and_judged_as_in_pytorch(tmp_path
     model = built(family("mpnet"))
     kill(model)
     smaller, _ = remove_dead(model)
-    export_onnx(smaller, tiny_tokenizer(), tmp_path / "model.onnx")
-    graph = OnnxModel(tmp_path / "model.onnx")
+    graph_file = tmp_path / "model.onnx"
+    export_onnx(smaller, tiny_tokenizer(), graph_file)
+    graph = OnnxModel(graph_file)
     inputs = example_inputs(model, tiny_tokenizer(), rows=4, tokens=11)
     with torch.inference_mode():
         assert torch.allclose(graph.answer(inputs)["logits"], model(**inputs).logits, atol=1e-4)
+    many, timed = example_inputs(model, tiny_tokenizer(), rows=256, tokens=16), OnnxModel(graph_file, threads=2)
+    assert idle_share(lambda: timed.answer(many)) < 0.2, "its threads would slow down what is timed next"
     task = task_of(short_spec().task, ["negative", "positive"])  # type: ignore[arg-type]  # the spec names a task
     judged = task.encode(reviews(40), tiny_tokenizer(), 16)
     expected = evaluate(model, tiny_tokenizer(), task, judged)
@@ -99,6 +102,17 @@ def test_a_model_of_pictures_is_exported_with_a_free_batch(tmp_path: Path) -> No
         expected = model(**inputs).logits
     (logits,) = session.run(["logits"], {"pixel_values": inputs["pixel_values"].numpy()})
     assert torch.allclose(torch.from_numpy(logits), expected, atol=1e-4)
+
+
+def idle_share(work: Callable[[], object]) -> float:
+    """Share of a processor that is taken while nothing is asked, just after something was: the least of five times."""
+    shares = []
+    for _ in range(5):
+        work()
+        before = time.process_time()
+        time.sleep(0.05)
+        shares.append((time.process_time() - before) / 0.05)
+    return min(shares)
 
 
 def test_a_model_that_cannot_be_made_smaller_is_refused_before_anything_is_trained(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
 def run_of(folder: Path, method: str, **training: object) -> Run:
     spec = short_spec(method, training={"dense_baseline": True, **training})
     directory = save_tiny_model(folder / "tiny")
-    encoder: PreTrainedModel = tiny_model().base_model  # without the head
+    encoder = tiny_model().base_model
+    assert isinstance(encoder, PreTrainedModel)  # without the head
     encoder.save_pretrained(directory)
     order = Order(directory, reviews(96), spec, reviews(40, seed=1), None, None, None)
     return Run(order, OneRank(torch.device("cpu")))
