@@ -162,8 +162,12 @@ class PruningSpec(Part):
     def cooldown(self, total_steps: int) -> float:
         """Share of the steps at the final density, the default where the spec names none."""
         named, warmup = self.pruning.schedule.cooldown, self.pruning.schedule.warmup
-        knows_its_task = self.starts_from(total_steps) == "dense"
-        return default_cooldown(total_steps, warmup, knows_its_task=knows_its_task) if named is None else named
+        if named is not None:
+            return named
+        # What a threshold has cut softly is cut hard when the window ends, and that needs time to recover from.
+        cuts_softly = METHODS[self.method].select_softly is not Method.select_softly
+        slowly = self.starts_from(total_steps) == "dense" and not cuts_softly
+        return default_cooldown(total_steps, warmup, knows_its_task=slowly)
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.
