@@ -2,6 +2,7 @@
 
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
+from pruning_core.defaults import SHORT_RUN
 from pruning_core.granularity import kind_of
 from pruning_core.methods import METHODS
 
@@ -31,4 +32,9 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
         findings.advise(
             f"Scores that start at zero usually collapse in runs of fewer than {_ZEROS_NEED_STEPS:,} steps, and this "
             f"one has {steps:,}. Leave out pruning.params.score_init."
+        )
+    if 0 < steps <= SHORT_RUN and not spec.pruning.start_from_mask and spec.starts_from(steps) == "model":
+        findings.advise(
+            f"In {steps:,} steps a model hardly learns its task while it is pruned, and may end at one class. Let the "
+            "job prune the dense baseline (training.dense_baseline, training.start_from), or train longer."
         )

@@ -113,6 +113,8 @@ def test_splits_with_names_of_their_own_must_be_named_and_unused_ones_are_mentio
         ({"target_sparsity": 0.2}, "'magnitude' is usually better"),
         ({"method": "magnitude", "target_sparsity": 0.95}, "'movement'"),
         ({"pruning": {"params": {"score_init": "zeros"}}}, "collapse"),
+        ({"training": {"max_steps": 60, "dense_baseline": False}}, "prune the dense baseline"),
+        ({"training": {"max_steps": 60, "start_from": "model"}}, "prune the dense baseline"),
     ],
 )
 def test_a_method_outside_its_regime_is_accepted_with_advice(
