@@ -14,7 +14,7 @@ from pruning_core.methods.learned import LearnedParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
 from pruning_core.settings import MOST_STEPS, Distillation, Export, Pruning, ScheduleSpec, Scope, StartFrom, Training
 
-__all__ = ["METHODS", "MOST_STEPS", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
+__all__ = ["METHODS", "MOST_STEPS", "SHORT_RUN", "PruningSpec", "Schedule", "ScheduleError", "describe_methods"]
 
 
 class PruningSpec(Part):

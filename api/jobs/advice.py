@@ -2,9 +2,9 @@
 
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
-from pruning_core.defaults import SHORT_RUN
 from pruning_core.granularity import kind_of
 from pruning_core.methods import METHODS
+from pruning_core.spec import SHORT_RUN
 
 #: The paper's regimes (arXiv 2005.07683, section 6).
 _MAGNITUDE_WINS_ABOVE = 0.7
