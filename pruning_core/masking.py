@@ -95,7 +95,8 @@ class MaskedWeights:
             sensitivity: [n] fp32.
         """
         size = torch.empty_like(sensitivity)
-        size[sensitivity.argsort(stable=True)] = self.weight.abs().sort().values
+        sizes, order = self.weight.abs().sort(stable=True)
+        size[order[sensitivity[order].argsort(stable=True)]] = sizes  # of two alike the larger weight is the larger
         for where in self.slices:
             self.method.write_initial_score(size[where], self.trained_score[where])
 

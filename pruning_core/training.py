@@ -167,7 +167,10 @@ class FineTuning:
 
     @torch.no_grad()
     def rank_by_sensitivity(self) -> None:
-        """Where scores are to start by sensitivity, measure it: |G ⊙ W|, added up over the first batches."""
+        """Where scores are to start by sensitivity, measure it: |G ⊙ W|, added up over the first batches.
+
+        The loss is that of the labels, also where a teacher is: at first it is the pruned model's twin, and agrees.
+        """
         assert self.pruner
         weights = self.pruner.weights
         if not isinstance(weights.method, LearnedScores) or weights.method.score_init != "sensitivity":
@@ -175,7 +178,7 @@ class FineTuning:
         self.model.train()
         sensitivity = torch.zeros_like(weights.gradient)
         for step in range(min(SENSITIVITY_BATCHES, self.steps)):
-            self._backward(step)
+            self._backward(step, of_labels=True)
             sensitivity += weights.gradient.mul_(weights.weight).abs_()
             weights.gradient.zero_()
             for parameter in self.others:
@@ -201,7 +204,7 @@ class FineTuning:
         return norm
 
     @torch.enable_grad()
-    def _backward(self, step: int) -> Tensor:
+    def _backward(self, step: int, *, of_labels: bool = False) -> Tensor:
         """Leave the gradients of a step's batch, of all ranks; returns the loss."""
         ranks, seed = self._m.ranks, self._m.spec.training.seed
         chosen = [ranks.portion(items, self._m.train) for items in self._items_of(step)]
@@ -214,16 +217,16 @@ class FineTuning:
                 ranks.own_randomness(seed, step, number),
                 autocast(self.model.device, self._m.bf16, tokens=batch["input_ids"].shape[1]),
             ):
-                loss = self._loss(portion, batch) / len(chosen)
+                loss = self._loss(portion, batch, of_labels=of_labels) / len(chosen)
             loss.backward()
             mean += loss.detach()
         ranks.add_up([*self._gradients(), mean])
         return mean
 
-    def _loss(self, portion: Portion, batch: Batch) -> Tensor:
+    def _loss(self, portion: Portion, batch: Batch, *, of_labels: bool = False) -> Tensor:
         """What this rank adds to the mean over the whole batch."""
         inputs = with_finished_mask(self.model, batch)
-        if self._distilled is None:
+        if self._distilled is None or of_labels:
             return cast(Tensor, self.model(**inputs).loss).float() * portion.terms
         output = self.model(**inputs, output_hidden_states=self._distilled.wants_hidden_states)
         return self._distilled(output, portion, batch)

@@ -20,8 +20,8 @@ from tests.unit.pruning_core.runs import short_run, short_spec
 LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
 
 
-def run_of(folder: Path, method: str, **training: object) -> Run:
-    spec = short_spec(method, training={"dense_baseline": True, **training})
+def run_of(folder: Path, method: str, *, distillation: object = None, **training: object) -> Run:
+    spec = short_spec(method, training={"dense_baseline": True, **training}, distillation=distillation)
     directory = save_tiny_model(folder / "tiny")
     encoder = tiny_model().base_model
     assert isinstance(encoder, PreTrainedModel)  # without the head
@@ -83,6 +83,28 @@ def test_scores_start_in_the_order_of_sensitivity_with_the_weights_own_sizes(met
     torch.testing.assert_close(torch.corrcoef(torch.stack([scores, written]))[0, 1], torch.tensor(1.0))
     if method == "movement":
         torch.testing.assert_close(scores.sort().values, weights.abs().sort().values)
+
+
+def test_a_teacher_that_agrees_leaves_the_order_to_the_labels(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "movement", distillation={"alpha": 1.0})
+    dense = run.fine_tune_dense()
+    distilled = run._distilled(dense)
+    assert distilled is not None
+    scores = []
+    for loss in (None, distilled):
+        network = run._to_prune(dense)
+        phase = FineTuning(network, run.material, pruner=Pruner(network, run.spec, run.schedule), distilled=loss)
+        phase.rank_by_sensitivity()
+        assert phase.pruner
+        scores.append(phase.pruner.weights.trained_score.detach())
+    assert torch.equal(*scores)
+
+
+def test_weights_of_the_same_sensitivity_start_by_their_size(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "movement")
+    weights = Pruner(run.load(), run.spec, run.schedule).weights
+    weights.start_scores_by(torch.zeros(len(weights)))
+    assert torch.equal(weights.trained_score.detach(), weights.weight.detach().abs())
 
 
 @pytest.mark.parametrize("method", METHODS)
