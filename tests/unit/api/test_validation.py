@@ -27,11 +27,11 @@ def test_what_is_validated_is_what_a_submit_would_store(api: Api, model: str, da
 
 def test_the_schedule_is_in_the_runs_own_steps(api: Api, model: str, dataset: str) -> None:
     schedule = validated(api, model, dataset)["schedule"]
-    assert (schedule["total_steps"], schedule["warmup_steps"], schedule["cooldown_steps"]) == (78, 8, 47)
+    assert (schedule["total_steps"], schedule["warmup_steps"], schedule["cooldown_steps"]) == (78, 8, 23)
     assert schedule["density"][0] == [0, 1.0]
     assert schedule["density"][-1] == [78, 0.1]
     middle = dict(map(tuple, schedule["density"]))[20]
-    assert middle == pytest.approx(0.1 + 0.9 * max(0.0, 1 - (20 - 8) / (78 - 8 - 47)) ** 3)
+    assert middle == pytest.approx(0.1 + 0.9 * max(0.0, 1 - (20 - 8) / (78 - 8 - 23)) ** 3)
 
 
 def test_memory_grows_by_what_a_method_keeps(api: Api, model: str, dataset: str) -> None:

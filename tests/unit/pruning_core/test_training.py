@@ -144,7 +144,7 @@ def test_the_dense_baseline_is_fine_tuned_without_masks_from_the_same_numbers(
             starts.append({name: p.detach().clone() for name, p in phase.model.named_parameters()})
 
     watch.before = before
-    short_run(model_dir, tmp_path, short_spec(training={"dense_baseline": True}))
+    short_run(model_dir, tmp_path, short_spec(training={"dense_baseline": True, "start_from": "model"}))
     dense, pruned = watch.phases
     assert dense.pruner is None
     assert all(bool((p != 0).all()) for p in dense.model.parameters() if p.dim() == 2 and p.requires_grad)
@@ -244,7 +244,7 @@ def test_a_new_head_learns_faster_and_one_that_the_model_brings_does_not(
 ) -> None:
     AutoModelForSequenceClassification.from_pretrained(model_dir).bert.save_pretrained(tmp_path / "headless")
     tiny_tokenizer().save_pretrained(tmp_path / "headless")
-    training = {"dense_baseline": True, "learning_rate": 1e-3, "dense_learning_rate": 1e-4}
+    training = {"dense_baseline": True, "start_from": "model", "learning_rate": 1e-3, "dense_learning_rate": 1e-4}
     groups: list[tuple[list[str], float]] = []
 
     def after(phase: FineTuning, step: int) -> None:
