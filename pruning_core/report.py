@@ -25,6 +25,7 @@ from pruning_core.standing import Standing
 #: The schedule is told at so many steps, evenly spaced.
 _SCHEDULE_POINTS = 100
 _PACKAGES = (
+    "secateur",
     "torch",
     "transformers",
     "tokenizers",
@@ -215,6 +216,10 @@ def notes_on(
         "Zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number."
         + (" structured/ has no dead heads and neurons." if "structured" in exports.made else ""),
     ]
+    if spec.training.start_from == "dense":
+        notes.append(
+            "Pruned was the dense model, after it had learnt its task in steps of its own (training.start_from)."
+        )
     if useless is not None:
         notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")
     return notes + _rounding(spec, metric, exact, packed)

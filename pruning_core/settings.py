@@ -68,7 +68,7 @@ class Pruning(Part):
         max_length=500,
         description="RE2 regular expression searched in module names; default: every linear layer of the encoder.",
     )
-    params: dict[str, str | int | float | bool] = Field(
+    params: dict[str, str | int | float | bool | None] = Field(
         default={}, description="The method's own parameters; `GET /v1/methods` lists them."
     )
 

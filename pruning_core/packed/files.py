@@ -1,6 +1,7 @@
 """Which files of a model directory a packed model holds: weights, configuration, tokenizer; nothing that runs."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pruning_core.packed.frames import PackedError
@@ -10,6 +11,7 @@ _SUFFIXES = frozenset({".json", ".txt", ".safetensors", ".model", ".jinja", ".vo
 LONGEST_NAME = 200
 MOST_FILES = 1000
 WEIGHTS = ".safetensors"
+CONFIG = "config.json"
 
 
 def why_refused(name: str) -> str | None:
@@ -25,6 +27,24 @@ def why_refused(name: str) -> str | None:
     return None
 
 
+def why_not_together(names: Sequence[str]) -> str | None:
+    """Why files cannot lie in one model directory, of a file system that may not tell a from A; None if they can.
+
+    Args:
+        names: of all files, each below the model's directory.
+    """
+    if CONFIG not in names:
+        return f"it names no {CONFIG}"
+    files = {name.lower() for name in names}
+    if len(files) < len(names):
+        return "it names a file twice"
+    for name in files:
+        for directory in PurePosixPath(name).parents:
+            if str(directory) in files:
+                return f"it names {str(directory)[:100]!r} as a file and as a directory"
+    return None
+
+
 def files_of(directory: Path) -> list[str]:
     """The names of a model directory's files, sorted.
 
@@ -32,11 +52,13 @@ def files_of(directory: Path) -> list[str]:
         PackedError: there is no config.json, or a file that cannot be part.
     """
     names = sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-    if "config.json" not in names:
+    if CONFIG not in names:
         raise PackedError(
             f"{directory} is no model directory: it has no config.json. Name one that save_pretrained made."
         )
     for name in names:
         if reason := why_refused(name):
             raise PackedError(f"{directory} cannot be packed: {reason}. Leave it out.")
+    if reason := why_not_together(names):
+        raise PackedError(f"{directory} cannot be packed: {reason}, where a file system does not tell a from A.")
     return names

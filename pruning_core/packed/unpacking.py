@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pruning_core.packed.coding import decompress
-from pruning_core.packed.files import MOST_FILES, WEIGHTS, why_refused
+from pruning_core.packed.files import MOST_FILES, WEIGHTS, why_not_together, why_refused
 from pruning_core.packed.frames import Cursor, Frame, PackedError, read_frames
 from pruning_core.packed.kinds import BLOCK, CONTENTS, END, HEAD, HEADER
 from pruning_core.packed.layout import LONGEST_HEADER, tensors_of
@@ -98,8 +98,8 @@ class _Reader:
         for entry in found:
             if reason := why_refused(entry.name):
                 raise PackedError(f"The file holds what no packed model may: {reason}.")
-        if len({entry.name.lower() for entry in found}) < len(found):
-            raise PackedError("The head of the file names a file twice.")
+        if reason := why_not_together([entry.name for entry in found]):
+            raise PackedError(f"The head of the file cannot be used: {reason}.")
         total = sum(entry.bytes for entry in found)
         if total > most_bytes:
             raise PackedError(

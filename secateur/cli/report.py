@@ -1,6 +1,6 @@
 """Jobs and files as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.markup import escape
@@ -24,6 +24,9 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     results.print(listing)
 
 
+#: `training.start_from` `dense`, in words.
+_BASELINE = "the dense baseline, fine-tuned first"
+
 #: What the service calls `dense` is the pruned model, its zeros written out: what stock transformers loads.
 _SIZES = {"dense": "model size"}
 
@@ -37,6 +40,8 @@ def print_job(job: Job) -> None:
     facts.add_row("status", status_text(job["status"]) + (f", attempt {job['attempt']}" if job["attempt"] > 1 else ""))
     for field in ("model", "dataset", "method", "target_sparsity"):
         facts.add_row(field.replace("_", " "), escape(str(spec.get(field, "–"))))
+    if _prunes_the_baseline(spec):
+        facts.add_row("prunes", _BASELINE)
     for moment in ("created_at", "started_at", "finished_at"):
         facts.add_row(moment.removesuffix("_at"), time_text(job[moment]))
     for name, value in _marks(job):
@@ -65,7 +70,10 @@ def print_validation(found: Validation) -> None:
     facts = table("", "")
     facts.show_header = False
     schedule, memory = found["schedule"], found["memory"]
-    facts.add_row("steps", f"{found['total_steps']}, those of the dense baseline among them")
+    steps, pruning = found["total_steps"], schedule["total_steps"]
+    facts.add_row("steps", f"{steps}, those of the dense baseline among them" if steps != pruning else f"{steps}")
+    if _prunes_the_baseline(found["spec"]):
+        facts.add_row("prunes", _BASELINE)
     facts.add_row(
         "schedule",
         f"warm-up {schedule['warmup_steps']}, cool-down {schedule['cooldown_steps']}, of {schedule['total_steps']}",
@@ -82,6 +90,11 @@ def print_files(artifacts: Sequence[Artifact], paths: Sequence[Path]) -> None:
     for artifact, path in zip(artifacts, paths, strict=True):
         listing.add_row(escape(str(path)), bytes_text(artifact["size"]))
     results.print(listing)
+
+
+def _prunes_the_baseline(spec: Mapping[str, object]) -> bool:
+    training = spec.get("training")
+    return isinstance(training, Mapping) and training.get("start_from") == "dense"
 
 
 def _marks(job: Job) -> list[tuple[str, str]]:

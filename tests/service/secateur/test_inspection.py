@@ -58,6 +58,12 @@ def test_a_spec_is_checked_without_a_job(service: Up, client: Client, spec: dict
     assert found["total_steps"] == 40
     checked = secateur(service.data_dir, "validate", "-", stdin=json.dumps(spec))
     assert (checked.code, "warm-up" in checked.out) == (0, True)
+    assert "40, those of the dense baseline among them" in checked.out
+    assert "the dense baseline, fine-tuned first" in checked.out
+    alone = spec | {"training": {"max_steps": 20, "dense_baseline": False}}
+    checked = secateur(service.data_dir, "validate", "-", stdin=json.dumps(alone))
+    assert "those of the dense baseline" not in checked.out
+    assert "fine-tuned first" not in checked.out
     refused = secateur(service.data_dir, "validate", "-", stdin=json.dumps(spec | {"target_sparsity": 2}))
     assert (refused.code, "target_sparsity" in refused.err) == (1, True)
     assert len(list(client.jobs())) == before

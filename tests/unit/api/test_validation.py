@@ -64,6 +64,19 @@ def test_a_method_outside_its_regime_is_advised_against(
     assert (words in warnings) if words else ("density" not in warnings)
 
 
+def test_an_order_by_sensitivity_wants_a_model_that_knows_its_task(api: Api, model: str, dataset: str) -> None:
+    for start_from, advised in (("model", True), ("dense", False)):
+        spec = {"pruning": {"params": {"score_init": "sensitivity"}}, "training": {"start_from": start_from}}
+        warnings = " ".join(validated(api, model, dataset, **spec)["warnings"])
+        assert ("says little of a model" in warnings) == advised
+
+
+def test_a_parameter_of_null_is_one_left_out(api: Api, model: str, dataset: str) -> None:
+    """`GET /v1/methods` offers null for those whose default depends on the run."""
+    left_out = validated(api, model, dataset)["spec"]
+    assert validated(api, model, dataset, pruning={"params": {"score_init": None}})["spec"] == left_out
+
+
 def test_a_wrong_spec_is_refused_as_at_submit(api: Api, model: str, dataset: str) -> None:
     wrong = {"model": model, "dataset": dataset, **SPEC, "method": "magic"}
     answer, submitted = api.call("POST", "/v1/jobs:validate", json=wrong), api.submit(wrong)

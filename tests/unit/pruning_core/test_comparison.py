@@ -118,11 +118,21 @@ def test_one_row_says_nothing() -> None:
     ],
 )  # fmt: skip
 def test_the_verdict_says_what_the_interval_says(against: Difference | None, kind: str, words: str) -> None:
+    dense = 0.86 - against.value if against else 0.864
     found = verdict(
-        CLASSES, density=0.1, pruned=0.86, bounds=(0.8, 0.9), dense=0.864, against=against, rows=500, useless=None
+        CLASSES, density=0.1, pruned=0.86, bounds=(0.8, 0.9), dense=dense, against=against, rows=500, useless=None
     )
     assert found[0] == kind
     assert words in found[1]
+
+
+def test_the_verdict_shows_as_many_digits_as_it_takes_to_subtract() -> None:
+    against = Difference(-0.0108, (-0.019, -0.002), 0.02)
+    _, sentence = verdict(
+        CLASSES, density=0.1, pruned=0.94964, bounds=None, dense=0.96044, against=against, rows=500, useless=None
+    )
+    assert sentence.startswith("Loses 1.08 points (95 % interval 0.2 to 1.9): accuracy 94.96 at")
+    assert "the dense model's 96.04" in sentence
 
 
 def test_the_verdict_of_a_model_alone_or_a_useless_one() -> None:

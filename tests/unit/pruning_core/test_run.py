@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -89,6 +90,7 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
     assert report["data"] | {"labels": ["negative", "positive"], "train_rows": 480, "steps": 180} == report["data"]
     assert report["bytes"]["dense"] == sum(path.stat().st_size for path in (tmp_path / "model").iterdir())
     assert report["lineage"]["dataset"] == "words"
+    assert report["lineage"]["packages"]["secateur"] == version("secateur")
     assert report["spec"]["training"]["seed"] == 42
     assert report["spec"]["training"]["score_learning_rate"] > 0, "what was left out is written out"
 

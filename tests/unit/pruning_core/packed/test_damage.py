@@ -104,6 +104,9 @@ def test_names_outside_the_directory_and_code_are_refused(name: str, tmp_path: P
     assert "no packed model may" in refused(write_frames(tmp_path / "file", [Frame(HEAD, head)]), tmp_path)
 
 
+CONFIG = [{"name": "config.json", "bytes": 1}]
+
+
 @pytest.mark.parametrize(
     "files",
     [
@@ -112,7 +115,11 @@ def test_names_outside_the_directory_and_code_are_refused(name: str, tmp_path: P
         [{"name": "a.json", "bytes": True}],
         [{"name": 7, "bytes": 1}],
         [{"name": "a.json"}],
-        [{"name": "a.json", "bytes": 1}, {"name": "A.json", "bytes": 1}],
+        [*CONFIG, {"name": "a.json", "bytes": 1}, {"name": "A.json", "bytes": 1}],
+        [*CONFIG, {"name": "a.json", "bytes": 1}, {"name": "a.json/b.json", "bytes": 1}],
+        [*CONFIG, {"name": "A.json/b.json", "bytes": 1}, {"name": "a.json", "bytes": 1}],
+        [{"name": "a.json", "bytes": 1}],
+        [],
         ["a.json"],
         7,
         None,
@@ -124,7 +131,7 @@ def test_heads_that_make_no_sense_are_refused(files: object, tmp_path: Path) -> 
 
 def test_a_file_may_not_unpack_to_more_than_is_allowed(packed: Path, tmp_path: Path) -> None:
     assert "--most-bytes" in refused(packed, tmp_path, most_bytes=1000)
-    bomb = text({"files": [{"name": "model.safetensors", "bytes": 1 << 40}]})
+    bomb = text({"files": [*CONFIG, {"name": "model.safetensors", "bytes": (1 << 40) - 1}]})
     assert "It would unpack to 1,099,511,627,776 bytes" in refused(
         write_frames(tmp_path / "bomb", [Frame(HEAD, bomb)]), tmp_path
     )
