@@ -95,7 +95,7 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
     sample says: where the bracket misses the threshold, everything is inside.
     """
     for low, high in (_bracket(values, keep), (-np.inf, np.inf)):
-        above, inside = _compare(values, low, high, out)
+        above, inside, near = _compare(values, low, high, out)
         missing = keep - above
         if 0 <= missing <= len(inside):
             break
@@ -103,7 +103,6 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
         raise Diverged(_DIVERGED)
     if missing == 0:
         return
-    near = values[inside]
     threshold = np.partition(near, len(near) - missing)[len(near) - missing]
     larger = inside[near > threshold]
     out[larger] = True
@@ -112,25 +111,30 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
 
 def _compare(
     values: NDArray[np.float32], low: np.float32 | float, high: np.float32 | float, out: NDArray[np.bool_]
-) -> tuple[int, NDArray[np.int64]]:
-    """Write which values lie above a bracket; return how many do, and the indices of those inside it."""
+) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """Write which values lie above a bracket; return how many do, and of those inside it the indices and the values."""
 
-    def compare(part: slice) -> tuple[int, NDArray[np.int64]]:
-        np.greater(values[part], high, out=out[part])
-        return int(np.count_nonzero(out[part])), np.flatnonzero((values[part] >= low) ^ out[part]) + part.start
+    def compare(part: slice) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+        own, above = values[part], out[part]
+        np.greater(own, high, out=above)
+        between = own >= low
+        np.not_equal(between, above, out=between)
+        inside = np.flatnonzero(between)
+        return int(np.count_nonzero(above)), inside + part.start, own[inside]
 
-    found = in_parts(len(values), compare)
-    return sum(above for above, _ in found), np.concatenate([inside for _, inside in found])
+    above, inside, near = zip(*in_parts(len(values), compare), strict=True)
+    return sum(above), np.concatenate(inside), np.concatenate(near)
 
 
 def _bracket(values: NDArray[np.float32], keep: int) -> tuple[np.float32, np.float32]:
     """Two values that very likely enclose the `keep`-th largest: four standard deviations around it in a sample."""
-    sample = np.sort(values[:: max(1, len(values) // _SAMPLE)])
+    sample = values[:: max(1, len(values) // _SAMPLE)]
     share = keep / len(values)
     position = len(sample) * (1 - share)
     margin = 4 * math.sqrt(len(sample) * share * (1 - share)) + 4
-    last = len(sample) - 1
-    return sample[min(last, max(0, int(position - margin)))], sample[min(last, max(0, int(position + margin)))]
+    low, high = (min(len(sample) - 1, max(0, int(position + way * margin))) for way in (-1, 1))
+    sample = np.partition(sample, (low, high))
+    return sample[low], sample[high]
 
 
 def _spread(tied: NDArray[np.int64], count: int) -> NDArray[np.int64]:

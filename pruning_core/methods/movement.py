@@ -72,10 +72,10 @@ class Movement(LearnedScores):
             return
         weight, score = self.weights.weight.detach()[where], self.weights.trained_score
         assert score.grad is not None
-        sample = gradient[::_SAMPLED] * weight[::_SAMPLED]
+        torch.addcmul(self._penalty, gradient, weight, out=score.grad[where])
+        sample = gradient[::_SAMPLED] * weight[::_SAMPLED]  # now that both are in the cache
         self._sum += sample.abs_().sum()
         self._seen += len(sample)
-        torch.addcmul(self._penalty, gradient, weight, out=score.grad[where])
 
     def after_update(self, learning_rate: float) -> None:
         """The penalty of the next step."""
