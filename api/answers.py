@@ -16,6 +16,7 @@ from starlette.routing import Match
 from api import problems
 from api.bodies import compact
 from api.problems import FieldError, Problem
+from api.request_id import current
 from store.engine import DATABASE_AWAY
 from store.errors import (
     BlobAbandoned,
@@ -81,7 +82,7 @@ def internal() -> Problem:
 
 def problem_response(problem: Problem, request: Request) -> Response:
     """The answer for a problem."""
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    request_id = current.get()
     body = problems.document(problem, instance=request.url.path, request_id=request_id)
     return Response(
         hide_keys(body.model_dump_json(exclude_none=True)),  # whoever pasted a key into an address must not leak it so

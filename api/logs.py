@@ -14,6 +14,7 @@ from structlog.types import EventDict
 
 from api.answers import internal, problem_response
 from api.meters import Meters
+from api.request_id import current, name_request
 from store.key_text import hide_keys
 from store.output import BestEffort
 
@@ -30,7 +31,7 @@ def configure() -> None:
     """Write structured logs as JSON lines to standard error, as far as that works: a full disk costs no answer."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -64,8 +65,7 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         request_id = _given_id(scope) or secrets.token_hex(16)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        current.set(request_id)
         started = time.perf_counter()
         begun_s: float | None = None
         status = 0

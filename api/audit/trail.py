@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.ids import looks_like_an_id
 from api.journal import Journal
+from api.request_id import current
 from store import Call, Principal, record_call
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ def entry_of(request: Request, status: int, made: str = "") -> Call | None:
         # What can be no id may be anything: a key that was pasted there, or what no database holds.
         target_id=next(filter(looks_like_an_id, (asked, made)), None),
         status=status,
-        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        request_id=current.get(),
     )
 
 
