@@ -70,6 +70,9 @@ _FIELDS: Mapping[type[StoreError], str] = {
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
+#: Words that are not written with a capital letter alone.
+_IN_HEADERS = {"id": "ID"}
+
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
@@ -147,8 +150,16 @@ def _methods_of(request: Request) -> list[str]:
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     """Query, path and header parameters that do not fit their declared types."""
     assert isinstance(error, RequestValidationError)
-    errors = [FieldError(problems.pointer(*found["loc"]), _words(found)) for found in error.errors()]
-    return problem_response(problems.Invalid(errors), request)
+    errors = [FieldError(problems.pointer(*_place(found["loc"])), _words(found)) for found in error.errors()]
+    # What several dependencies of a route take is looked at for each of them.
+    return problem_response(problems.Invalid(list({each.pointer: each for each in errors}.values())), request)
+
+
+def _place(loc: Sequence[str | int]) -> Sequence[str | int]:
+    """Where a parameter is; headers as they are written."""
+    if loc[0] != "header":
+        return loc
+    return [loc[0], "-".join(_IN_HEADERS.get(part, part.title()) for part in str(loc[1]).split("-"))]
 
 
 def _words(found: Mapping[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Validators and ranges of RFC 9110: answers that are not sent because the client has them, or only in part."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import quote
 
@@ -57,40 +59,65 @@ def file_response(request: Request, blobs: BlobStore, file: Stored) -> Response:
     Raises:
         RangeNotSatisfiable: The range asks for no byte of the file.
     """
-    etag = f'"{file.sha256}"'
     # A report is there to be looked at; what else is HTML is none of ours.
     shown = "inline" if file.media_type == "text/html" else "attachment"
     headers = {
-        "ETag": etag,
-        "Accept-Ranges": "bytes",
         "Cache-Control": "private, max-age=31536000, immutable",
         "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(file.name.rpartition('/')[2])}",
         "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:",
     }
-    if is_known(request, etag):
-        return not_modified(headers)
-    spans = _wanted(request, etag, file.size)
-    media_type, several = file.media_type, None
+    content = Content(f'"{file.sha256}"', file.size, file.media_type, partial(blobs.read, file.blob_id))
+    return content_response(request, content, headers)
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes that can be had in parts.
+
+    Attributes:
+        etag: their strong validator.
+        size: how many there are.
+        media_type: what they are.
+        read: those from a place up to, but without, another.
+    """
+
+    etag: str
+    size: int
+    media_type: str
+    read: Callable[[int, int], Iterator[bytes]]
+
+
+def content_response(request: Request, content: Content, headers: Mapping[str, str]) -> Response:
+    """Bytes, streamed: all, ranges of them, the headers alone (HEAD), or nothing where the client has them.
+
+    Args:
+        request: with its conditions.
+        content: the bytes.
+        headers: what else to say of them.
+
+    Raises:
+        RangeNotSatisfiable: The range asks for no byte of them.
+    """
+    said = {"ETag": content.etag, "Accept-Ranges": "bytes", **headers}
+    if is_known(request, content.etag):
+        return not_modified(said)
+    spans = _wanted(request, content.etag, content.size)
+    media_type, several = content.media_type, None
     if spans is None:
-        span = Span(0, file.size)
-        headers["Content-Length"] = str(file.size)
+        span = Span(0, content.size)
+        said["Content-Length"] = str(content.size)
     elif len(spans) == 1:
         [span] = spans
-        headers["Content-Range"] = span.of(file.size)
-        headers["Content-Length"] = str(span.end - span.start)
+        said["Content-Range"] = span.of(content.size)
+        said["Content-Length"] = str(span.end - span.start)
     else:
-        several = Multipart(spans, file.size, media_type)
+        several = Multipart(spans, content.size, media_type)
         media_type = several.media_type
-        headers["Content-Length"] = str(several.length)
+        said["Content-Length"] = str(several.length)
     if request.method == "HEAD":
-        return Response(headers=headers, media_type=media_type)
-    if several:
-        content = several.body(lambda start, end: blobs.read(file.blob_id, start, end))
-    else:
-        content = blobs.read(file.blob_id, span.start, span.end)
-    return StreamingResponse(
-        in_portions(content), status_code=206 if spans else 200, headers=headers, media_type=media_type
-    )
+        return Response(headers=said, media_type=media_type)
+    body = several.body(content.read) if several else content.read(span.start, span.end)
+    return StreamingResponse(in_portions(body), status_code=206 if spans else 200, headers=said, media_type=media_type)
 
 
 def _wanted(request: Request, etag: str, size: int) -> list[Span] | None:

@@ -34,12 +34,14 @@ class Readiness(BaseModel):
     checks: Checks
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> Alive:  # not in a thread: those may all be waiting for the database
     """Answers as long as the process serves requests at all; looks at nothing else."""
     return Alive()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}}, summary="Can it serve?")
 def readyz(here: Here, response: Response) -> Readiness:
     """Looks at the database, the broker and the workers.

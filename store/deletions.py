@@ -75,9 +75,11 @@ def _lock(session: WriteSession, table: type[Dataset] | type[Model], team_id: st
 
 def _see_that_it_is_free(session: WriteSession, kind: str, id_: str, *uses: ColumnElement[bool]) -> None:
     unfinished = Job.status.not_in(TERMINAL)
-    jobs: Sequence[str] = session.scalars(select(Job.id).where(*uses, unfinished).order_by(Job.id).limit(_NAMED)).all()
+    jobs: Sequence[str] = session.scalars(
+        select(Job.id).where(*uses, unfinished).order_by(Job.id).limit(_NAMED + 1)
+    ).all()
     if jobs:
-        raise InUse(kind, id_, jobs)
+        raise InUse(kind, id_, jobs[:_NAMED], more=len(jobs) > _NAMED)
 
 
 def _forget_in_jobs(session: WriteSession, column: InstrumentedAttribute[str | None], id_: str) -> None:

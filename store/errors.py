@@ -59,6 +59,8 @@ _INSTEAD = {
     ("be tried again", "cancelling"): "wait until it is cancelled",
     ("be tried again", "paused"): "resume it instead",
     ("be tried again", "succeeded"): "submit its spec again for another run",
+    ("be deleted", "cancelling"): "wait until it is cancelled",
+    **{("be deleted", status): "cancel it first" for status in ("queued", "running", "pausing", "paused")},
 }
 #: Why a request comes too late.
 _BECAUSE = {
@@ -91,10 +93,9 @@ class SweepRefused(StoreError):
 class InUse(StoreError):
     """What was to be deleted is needed by a job that has not ended."""
 
-    def __init__(self, kind: str, id_: str, jobs: Sequence[str]) -> None:
-        super().__init__(
-            f"The {kind} {id_} is in use by unfinished jobs: {', '.join(jobs)}. Let them end or cancel them first."
-        )
+    def __init__(self, kind: str, id_: str, jobs: Sequence[str], *, more: bool = False) -> None:
+        named = ", ".join(jobs) + (" and others" if more else "")
+        super().__init__(f"The {kind} {id_} is in use by unfinished jobs: {named}. Let them end or cancel them first.")
         self.jobs = tuple(jobs)
 
 

@@ -15,7 +15,7 @@ from api.conditional import file_response
 from api.contract import file_of, form_body, problems_of
 from api.dependencies import Here, Services
 from api.hub.refusals import HubRoute
-from api.hub.repositories import MAIN, Kind, Repository, find_repository
+from api.hub.repositories import MAIN, Kind, Repository, find_repository, no_such
 from api.hub.views import RepositoryView, TreeEntryView, paths_view, repository_view, tree_view
 from store import Principal
 
@@ -128,6 +128,16 @@ def get_dataset_file(here: Here, found: DatasetAtRevision, path: str, request: R
 def get_model_file(here: Here, found: ModelAtRevision, path: str, request: Request) -> Response:
     """Stream one file; ranges and conditions as with artifacts."""
     return _file(here, found, path, request)
+
+
+@router.get("/api/{kind}/{name}", include_in_schema=False)
+@router.get("/api/{kind}/{name}/revision/{revision}", include_in_schema=False)
+@router.get("/api/{kind}/{name}/tree/{revision}", include_in_schema=False)
+@router.head("/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+@router.get("/{name}/resolve/{revision}/{path:path}", include_in_schema=False)
+def get_without_namespace(caller: Reader, name: str, kind: Kind = Kind.MODELS) -> Response:
+    """What has no namespace is on other hubs, such as `gpt2`: clients must hear that it is not here."""
+    raise no_such(kind, name)
 
 
 def _file(here: Services, found: Repository, path: str, request: Request) -> Response:

@@ -111,9 +111,14 @@ def find_repository(session: ReadSession, team_id: str, kind: Kind, namespace: s
                 return _of_dataset(session, team_id, name)
     except NotFound as error:
         raise RepoNotFound(str(error)) from error
-    raise RepoNotFound(
-        f"There is no {kind.removesuffix('s')} repository {f'{namespace}/{name}'[:100]!r}. Models are jobs/job_... and "
-        "models/mdl_..., datasets are datasets/ds_...."
+    raise no_such(kind, f"{namespace}/{name}")
+
+
+def no_such(kind: Kind, id_: str) -> RepoNotFound:
+    """What to say of an id that no repository of ours could have."""
+    return RepoNotFound(
+        f"There is no {kind.removesuffix('s')} repository {id_[:100]!r}. Models are jobs/job_... and models/mdl_..., "
+        "datasets are datasets/ds_...."
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import UnionType
 from typing import Union, cast, get_args, get_origin
@@ -11,7 +11,7 @@ from typing import Union, cast, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.jobs.spec import JobSpec
+from api.jobs.spec import FOUND_OUT, JobSpec
 from api.jobs.unavailable import take_out
 from api.problems import MOST_TOLD, FieldError, pointer
 from pruning_core.columns import TASKS, TextClassification
@@ -46,22 +46,25 @@ class Reading:
         spec: with stand-ins where fields are wrong; None where too much is.
         errors: everything that is wrong with it.
         task_type: the task, where only its type is given and its columns are left to us.
+        found_out: what an answer says besides, in a spec that was taken from one.
     """
 
     spec: JobSpec | None
     errors: list[FieldError]
     task_type: str | None = None
+    found_out: JsonObject = field(default_factory=dict)
 
 
 def read_spec(document: JsonObject) -> Reading:
     """Read a job's spec as the client wrote it."""
     rest, errors = take_out(document)
+    found_out = {name: rest.pop(name) for name in FOUND_OUT if name in rest}
     task_type = None
     if isinstance(task := rest.get("task"), Mapping) and set(task) == {"type"} and task["type"] in TASKS:
         task_type = str(task["type"])
         del rest["task"]
     try:
-        return Reading(_validated(rest), errors, task_type)
+        return Reading(_validated(rest), errors, task_type, found_out)
     except ValidationError as error:
         # Finding words for one takes a moment; a request can hold ten thousand.
         found = [_explained(details, rest) for details in error.errors(include_url=False)[: MOST_TOLD + 1]]
@@ -70,7 +73,7 @@ def read_spec(document: JsonObject) -> Reading:
     for path, _ in found:
         _drop(rest, path)
     try:
-        return Reading(_validated({**_STAND_INS, **rest}), errors, task_type)
+        return Reading(_validated({**_STAND_INS, **rest}), errors, task_type, found_out)
     except ValidationError:
         return Reading(None, errors)
 
@@ -153,8 +156,8 @@ def _model_at(path: Path) -> type[BaseModel]:
     """The model that describes the object at a path of the spec."""
     model: type[BaseModel] = JobSpec
     for part in path:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
+        known = model.model_fields.get(str(part))
+        annotation = known.annotation if known else None
         branches = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
         inner = [branch for branch in branches if isinstance(branch, type) and issubclass(branch, BaseModel)]
         if not inner:

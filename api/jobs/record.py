@@ -1,17 +1,17 @@
 """Routes of what a job leaves behind: attempts, logs, events, metrics, masks, files."""
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.archive import Archive
 from api.auth import Reader
 from api.bodies import Words, is_storable
-from api.conditional import file_response, is_known, not_modified
+from api.conditional import Content, content_response, file_response
 from api.contract import file_of, problems_of
 from api.dependencies import Here
 from api.ids import JobId
@@ -30,9 +30,8 @@ from api.jobs.schemas import (
     log_view,
     metrics_view,
 )
-from api.portions import in_portions
 from api.problems import Missing
-from store import attempts_of, get_artifact, list_artifacts, logs_of, metrics_of
+from store import FilesExpired, attempts_of, get_artifact, get_job, list_artifacts, logs_of, metrics_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -74,6 +73,7 @@ async def get_events(
     job_id: JobId,
     *,
     request: Request,
+    response: Response,
     after: Annotated[int, Query(ge=0, lt=2**31, description="Only events with a larger `seq`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of the list; a stream has no limit.")] = 1000,
     last_event_id: Annotated[
@@ -87,7 +87,8 @@ async def get_events(
 
     Streamed events have their `seq` as id; between them `progress` tells how far the job is, and `end` comes last.
     """
-    if EventSourceResponse.media_type not in request.headers.get("accept", ""):
+    if EventSourceResponse.media_type not in request.headers.get("accept", "").lower():
+        response.headers["Vary"] = "Accept"
         found = await run_in_threadpool(service.events, here, caller, job_id, after, limit)
         return [event_view(event) for event in found]
     await here.looks.at(caller.team_id, job_id)  # a 404 is an answer, not an event
@@ -144,29 +145,26 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
 @router.head("/{job_id}/archive", include_in_schema=False)
 @router.get(
     "/{job_id}/archive",
-    responses={200: file_of("application/x-tar"), **problems_of(410)},
+    responses={200: file_of("application/x-tar"), **problems_of(410, 416)},
     response_class=Response,
     summary="Download all files",
 )
 def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Response:
-    """Stream all files of the job as one tar archive; `If-None-Match` answers 304."""
+    """Stream all files of the job as one tar archive; ranges and conditions as with single files."""
     with here.database.read() as session:
         files = list_artifacts(session, caller.team_id, job_id)
-        if not files:  # 410 where they are gone, 404 where they have not come yet
-            get_artifact(session, caller.team_id, job_id, "model/config.json")
+        if not files:
+            job = get_job(session, caller.team_id, job_id)
+            if job.files_expired_at is not None:
+                raise FilesExpired(job_id, job.files_expired_at)
+            raise Missing(f"Job {job_id} is {job.status}, and has no files: a job leaves them when it succeeds.")
     found = Archive(job_id, files)
+    content = Content(found.etag, found.length, "application/x-tar", partial(found.body, here.blobs))
     headers = {
-        "ETag": found.etag,
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f'attachment; filename="{job_id}.tar"',
-        "Content-Length": str(found.length),
     }
-    if is_known(request, found.etag):
-        del headers["Content-Length"]
-        return not_modified(headers)
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type="application/x-tar")
-    return StreamingResponse(in_portions(found.body(here.blobs)), headers=headers, media_type="application/x-tar")
+    return content_response(request, content, headers)
 
 
 @router.head("/{job_id}/artifacts/{name:path}", include_in_schema=False)

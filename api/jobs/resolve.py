@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
+from api.bodies import compact
 from api.datasets.columns import Column, Value
 from api.jobs.advice import advise
 from api.jobs.capacity import check_workers
@@ -102,9 +103,16 @@ def resolve(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )
     whole = _pinned(whole, sources, teacher)
+    answered = _document(whole, data, steps)
+    for name, given in reading.found_out.items():
+        if given != answered[name]:
+            shown = compact(answered[name])
+            findings.wrong((name,), f"{name} follows from the rest of the spec, and is {shown}. Leave it out.")
+    if findings.errors:
+        raise _refusal(findings)
     return Resolved(
         whole,
-        _document(whole, data, steps),
+        answered,
         model,
         dataset,
         steps * (1 + spec.training.dense_baseline),

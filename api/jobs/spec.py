@@ -1,13 +1,22 @@
 """What a job is asked to do: the pruning spec, and around it the model, the dataset and how to run it."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic.config import JsonDict
 
 from pruning_core.columns import Part
 from pruning_core.spec import PruningSpec
 
 MAX_TAGS = 32
+
+#: What answers add to a spec. It follows from the rest, and may be sent back as it is: a spec that was answered is one
+#: to submit.
+FOUND_OUT = {
+    "labels": "The classes in the order of their ids, as found in the dataset.",
+    "holdout": "The share of training rows that is held out, or null.",
+    "total_steps": "Optimizer steps of one run.",
+}
 
 TagName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^:\x00-\x1f\x7f-\x9f]+$")]
 TagValue = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -33,8 +42,16 @@ class Limits(Part):
     )
 
 
+def _with_found_out(schema: JsonDict) -> None:
+    remark = "In answers; sent back, it must be what follows from the rest."
+    described: JsonDict = {name: {"description": f"{words} {remark}"} for name, words in FOUND_OUT.items()}
+    cast(JsonDict, schema["properties"]).update(described)
+
+
 class JobSpec(PruningSpec):
     """A job. Only `model`, `dataset`, `method` and `target_sparsity` must be given."""
+
+    model_config = ConfigDict(json_schema_extra=_with_found_out)
 
     model: str = Field(
         max_length=500,

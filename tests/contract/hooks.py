@@ -29,6 +29,9 @@ _JUDGED_BY_THE_SERVICE = {
     "/training": "so many steps, so long texts, so many GPUs",
     "/task": "the columns are there",
     "/splits": "the splits are there",
+    "/labels": "it is what follows from the rest",
+    "/holdout": "the same",
+    "/total_steps": "the same",
     "/export": "int8 of a model that is exported to ONNX",
     "/distillation": "there is such a teacher, which fits",
     # Text that Python calls printable; Unicode's categories are no regular expression.

@@ -179,6 +179,8 @@ def test_a_dataset_is_a_folder_of_parquet_files_to_everything_that_reads_hf_path
         ('snapshot_download("jobs/{job}", revision="dev")', "RevisionNotFoundError"),
         ('hf_hub_download("jobs/job_{zeros}", "config.json")', "RepositoryNotFoundError"),
         ('snapshot_download("google-bert/bert-base-uncased")', "RepositoryNotFoundError"),
+        ('hf_hub_download("gpt2", "config.json")', "RepositoryNotFoundError"),
+        ('model_info("gpt2")', "RepositoryNotFoundError"),
         ('hf_hub_download("jobs/{job}", "config.json", token=False)', "RepositoryNotFoundError"),
         ('model_info("jobs/{job}", token=False)', "RepositoryNotFoundError"),
         ('hf_hub_download("jobs/{job}", "config.json", token="hf_wrong")', "HfHubHTTPError"),

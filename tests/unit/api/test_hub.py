@@ -110,6 +110,10 @@ def test_head_ranges_and_conditions_work_as_with_artifacts(api: Api, job: str) -
         ("api/models/jobs/job_" + "0" * 32, "RepoNotFound"),
         ("api/models/google-bert/bert-base-uncased", "RepoNotFound"),
         ("api/datasets/{job}", "RepoNotFound"),
+        ("api/models/gpt2", "RepoNotFound"),
+        ("api/datasets/squad/tree/main", "RepoNotFound"),
+        ("api/models/gpt2/revision/main", "RepoNotFound"),
+        ("gpt2/resolve/main/config.json", "RepoNotFound"),
     ],
 )
 def test_what_is_not_there_is_said_in_headers(api: Api, job: str, path: str, code: str) -> None:

@@ -38,6 +38,25 @@ def test_the_same_key_and_body_answer_the_first_job(api: Api, spec: dict[str, An
     assert len(api.get("/v1/jobs").json()["data"]) == 1
 
 
+def test_a_spec_that_was_answered_can_be_sent_back(api: Api, spec: dict[str, Any]) -> None:
+    first = api.submit(spec).json()
+    again = api.submit(first["spec"])
+    assert (again.status_code, again.json()["spec"]) == (202, first["spec"])
+    assert api.call("POST", "/v1/jobs:validate", json=first["spec"]).json()["spec"] == first["spec"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("labels", ["a", "b"]), ("holdout", 0.2), ("total_steps", "many")])
+def test_what_follows_from_the_rest_cannot_be_chosen(api: Api, spec: dict[str, Any], name: str, other: object) -> None:
+    refused = api.submit({**api.submit(spec).json()["spec"], name: other})
+    assert (refused.status_code, pointers(refused)) == (422, {f"/{name}"})
+    assert "Leave it out" in refused.text
+
+
+def test_a_wrong_header_is_told_once_and_by_its_name(api: Api, spec: dict[str, Any]) -> None:
+    refused = api.submit(spec, **{"Idempotency-Key": "k" * 300})
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/header/Idempotency-Key"]
+
+
 def test_whole_numbers_may_be_written_with_a_point(api: Api, spec: dict[str, Any]) -> None:
     whole = api.submit({**spec, "priority": 3}, **{"Idempotency-Key": "whole"})
     pointed = api.submit({**spec, "priority": 3.0}, **{"Idempotency-Key": "whole"})

@@ -237,8 +237,24 @@ def test_all_files_come_as_one_archive(api: Api, job: str) -> None:
     assert api.as_other_team().get(f"{job}/archive").status_code == 404
 
 
+def test_an_archive_that_broke_off_goes_on_anywhere(api: Api, job: str) -> None:
+    whole = api.get(f"{job}/archive")
+    size = len(whole.content)
+    edges = {0, 1, 511, 512, 513, size // 3, size - 1025, size - 1024, size - 1}
+    for start in edges:
+        headers = {"Range": f"bytes={start}-", "If-Range": whole.headers["etag"]}
+        rest = api.get(f"{job}/archive", headers=headers)
+        assert (rest.status_code, rest.headers["content-range"]) == (206, f"bytes {start}-{size - 1}/{size}")
+        assert rest.content == whole.content[start:]
+    middle = api.get(f"{job}/archive", headers={"Range": f"bytes=700-{size - 700}"})
+    assert middle.content == whole.content[700 : size - 699]
+    assert api.get(f"{job}/archive", headers={"Range": f"bytes={size}-"}).status_code == 416
+    assert whole.headers["accept-ranges"] == "bytes"
+
+
 def test_a_job_without_files_has_no_archive(api: Api, model: str, dataset: str) -> None:
     spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
     path = api.submit(spec).headers["location"]
-    assert api.get(f"{path}/archive").status_code == 404
+    refused = api.get(f"{path}/archive")
+    assert (refused.status_code, "is queued, and has no files" in refused.json()["detail"]) == (404, True)
     api.call("POST", f"{path}/cancel")
