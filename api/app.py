@@ -30,6 +30,7 @@ from api.looks import Looks
 from api.meters import Meters
 from api.models import endpoints as models
 from api.patience import Patience
+from api.protocol import STOPPING
 from api.rate_headers import RateLimitHeaders
 from api.sources.fetches import Fetches
 from api.submissions import Submissions
@@ -77,11 +78,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         # What is there now stays. To look for garbage among it again and again would stop all requests for up to a
         # tenth of a second each time.
         gc.freeze()
-        yield
+        yield {STOPPING: services.watch.stop}
         gc.unfreeze()
         services.bell.close()
         services.fetches.close()

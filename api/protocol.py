@@ -28,6 +28,9 @@ REFUSED_S: Final = 2.0
 #: Seconds that a client may take to read what is on its way to it, at most a piece of a download.
 READ_S: Final = 60.0
 
+#: Under this name the app's lifespan says, in its state, what to call when the server is to end.
+STOPPING: Final = "stopping"
+
 #: A process answers no more connections than this; each costs memory and a file descriptor.
 MAX_CONNECTIONS: Final = 8_000
 
@@ -65,6 +68,12 @@ class BoundedProtocol(HttpToolsProtocol):
         # The parser tells of a header when it has seen its end, which may never come.
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse_head()
+
+    def shutdown(self) -> None:
+        """The server is to end: whoever only waits for something to happen is answered now."""
+        if stop := self.app_state.get(STOPPING):
+            stop()
+        super().shutdown()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered."""

@@ -38,7 +38,7 @@ class _Listener:
     version: int
     seq: int
     key_id: str
-    told: asyncio.Future[Change] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    told: asyncio.Future[Change | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Watch:
@@ -50,6 +50,14 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._thread = CapacityLimiter(1)
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Let nobody wait any longer: the process is about to end, and others answer those who ask again."""
+        self.stopped = True
+        for listener in self._listeners:
+            if not listener.told.done():
+                listener.told.set_result(None)
 
     async def next(self, job_id: str, version: int, seq: int, timeout_s: float, *, key_id: str) -> Change | None:
         """Wait until a job is no longer what the caller knows.
@@ -62,11 +70,13 @@ class Watch:
             key_id: the key that the caller showed.
 
         Returns:
-            The job and the events since; None if nothing changed.
+            The job and the events since; None if nothing changed, or this was stopped.
 
         Raises:
             Unauthenticated: The key was revoked, or has expired meanwhile.
         """
+        if self.stopped:
+            return None
         listener = _Listener(job_id, version, seq, key_id)
         self._listeners.add(listener)
         if version == 0:

@@ -39,11 +39,12 @@ async def stream(watch: Watch, job_id: str, after: int, key_id: str) -> AsyncIte
 
     Events have their `seq` as id, so that a client that comes back with `Last-Event-ID` misses none and hears none
     twice. Between them `progress` tells how far the job is; it has no id. The last is `end`. When the key is revoked,
-    the stream breaks off; the client comes back, and is refused.
+    the stream breaks off; the client comes back, and is refused. It also does when the process is
+    to end.
     """
     yield format_sse_event(data_str=None, retry=_RETRY_MS)
     version = 0
-    while True:
+    while not watch.stopped:
         try:
             change = await watch.next(job_id, version, after, KEEP_ALIVE_S, key_id=key_id)
         except Unauthenticated:
