@@ -76,11 +76,15 @@ _OF: Mapping[str, tuple[str, ...]] = {
     "DELETE /v1/uploads/{upload_id}": ("Tus-Resumable",),
     "GET /v1/jobs/{job_id}": _VERSION,
     "GET /v1/sweeps/{sweep_id}": (*_VERSION, "Vary"),
-    "GET /v1/jobs/{job_id}/archive": (*_VERSION, "Content-Disposition"),
+    "GET /v1/jobs/{job_id}/events": ("Vary",),
+    "GET /v1/jobs/{job_id}/archive": (*_VERSION, "Accept-Ranges", "Content-Disposition"),
     "GET /v1/jobs/{job_id}/artifacts/{name}": _FILE,
     "GET /hf/{namespace}/{repository}/resolve/{revision}/{path}": _HUB_FILE,
     "GET /hf/datasets/{namespace}/{repository}/resolve/{revision}/{path}": _HUB_FILE,
 }
+
+#: What a refusal says besides.
+_OF_STATUS: Mapping[str, tuple[str, ...]] = {"416": ("Content-Range",), "503": ("Retry-After",)}
 
 #: Of requests: what it says. They are read where FastAPI does not look, by `api.conditional`.
 _IF_NONE_MATCH = {"If-None-Match": "ETags that the client has: 304 where one of them is this version's."}
@@ -107,8 +111,7 @@ def add_headers(name: str, operation: Fragment) -> None:
     [success, *others] = [status for status, response in responses.items() if status < "3" or "content" in response]
     responses[success]["headers"] = headers_of(*says, optional=limited)
     for status in others:
-        later = ("Retry-After",) if status == "503" else ()
-        responses[status]["headers"] = headers_of(*later, optional=limited)
+        responses[status]["headers"] = headers_of(*_OF_STATUS.get(status, ()), optional=limited)
     if "ETag" in says:
         parameters += _parameters(_IF_NONE_MATCH)
         # 304 tells what 200 would, for caches to renew (RFC 9110, 15.4.5).
