@@ -67,5 +67,5 @@ def fine_tune_dense(
     seconds = time.monotonic() - started
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
-    origin = lineage(model_dir, spec, ranks, bf16)
+    origin = lineage(model_dir, None, spec, ranks, bf16)
     return DenseResult(found, task.primary_metric, len(learnt), resolved, origin, seconds)

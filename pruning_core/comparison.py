@@ -14,6 +14,8 @@ LEVEL = 0.95
 #: A loss that an interval must exclude before it is said that there is none: two points.
 NEGLIGIBLE_POINTS = 2.0
 _RESAMPLES = 2000
+#: Of fewer rows a bootstrap says nothing: it knows no others, and two numbers always correlate.
+LEAST_RESAMPLED = 20
 #: Numbers that the bootstrap looks at in all, and at once: more rows need fewer resamples, and no more memory.
 _MOST_LOOKED_AT, _AT_ONCE = 100_000_000, 4_000_000
 
@@ -36,7 +38,7 @@ class Difference:
 
 
 def bounds_of(task: Task, rows: RowScores) -> Bounds | None:
-    """The confidence interval of the primary metric; None of a single row, which says nothing.
+    """The confidence interval of the primary metric; None of a few rows, which say nothing.
 
     Wilson's for a share of rows; for other metrics the percentiles of a bootstrap over rows.
     """
@@ -47,7 +49,7 @@ def bounds_of(task: Task, rows: RowScores) -> Bounds | None:
 
 
 def difference(task: Task, dense: RowScores, pruned: RowScores) -> Difference | None:
-    """The paired difference of two models judged on the same rows; None where one row is all there is."""
+    """The paired difference of two models judged on the same rows; None of a few rows, which say nothing."""
     value = float(task.metric_of(pruned.terms.sum(axis=0)) - task.metric_of(dense.terms.sum(axis=0)))
     if task.counts_rows:
         lost = int(np.count_nonzero((dense.scores == 1) & (pruned.scores == 0)))
@@ -83,7 +85,7 @@ def paired_bounds(lost: int, won: int, rows: int) -> Bounds:
 def _bootstrapped(rows: RowScores, statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> Bounds | None:
     """Percentiles over resampled row numbers, [..., rows] → [...]; the same ones every time."""
     count = len(rows)
-    if count < 2:
+    if count < LEAST_RESAMPLED:
         return None
     width = count * rows.terms.shape[1]
     found = stats.bootstrap(

@@ -20,7 +20,16 @@ from pruning_core.exports import Exports, make_exports
 from pruning_core.latency import timings
 from pruning_core.packed import load_packed, save_packed
 from pruning_core.pruner import Pruner
-from pruning_core.report import Densities, Layer, build_report, densities, layers, lineage, notes_on
+from pruning_core.report import (
+    Densities,
+    Layer,
+    build_report,
+    densities,
+    layers,
+    lineage,
+    notes_on,
+    notes_on_the_comparison,
+)
 from pruning_core.report_schema import Latency
 from pruning_core.standing import standing
 
@@ -95,7 +104,17 @@ def deliver(
     untold: list[str] = []
     latency = _timed(run, reloaded, untold) if illustrated else None
     exports = make_exports(reloaded, run.tokenizer, run.task, run.evaluation, export=export, output=output)
-    notes = notes_on(run.spec, run.task.primary_metric, evaluation, packed_evaluation, exports=exports, useless=useless)
+    majority_share = run.task.majority_share(run.evaluation)
+    notes = notes_on_the_comparison(
+        run.spec,
+        stands,
+        steps=run.steps,
+        start_density=pruner.schedule.start_density,
+        majority_share=majority_share,
+    )
+    notes += notes_on(
+        run.spec, run.task.primary_metric, evaluation, packed_evaluation, exports=exports, useless=useless
+    )
     notes += untold
     report = build_report(
         spec=run.spec,
@@ -112,7 +131,7 @@ def deliver(
             "eval_items": len(run.evaluation),
             "held_out": run.holds_out,
             "labels": run.task.labels,
-            "majority_share": run.task.majority_share(run.evaluation),
+            "majority_share": majority_share,
             "steps": run.steps,
             "start_density": pruner.schedule.start_density,
         },
@@ -127,7 +146,7 @@ def deliver(
         errors=worst_rows(quality, run.task, run.judged, run.position.dense_rows),
         notes=notes,
         job=job,
-        provenance=lineage(run.model_dir, run.asked, run.ranks, run.bf16) | dict(lineage_extra or {}),
+        provenance=lineage(run.model_dir, run.teacher_dir, run.asked, run.ranks, run.bf16) | dict(lineage_extra or {}),
     )
     if illustrated:
         _draw(report, output / "report.html", notes)
@@ -166,7 +185,7 @@ def _draw(report: dict[str, object], file: Path, notes: list[str]) -> None:
 
 def _sizes(output: Path) -> dict[str, int]:
     """Bytes of the deliverables."""
-    dense = sum(path.stat().st_size for path in (output / "model").iterdir())
+    dense = sum(path.stat().st_size for path in (output / "model").rglob("*") if path.is_file())
     files = {"masks": "masks.safetensors", "packed": "model.packed"}
     return {"dense": dense} | {kind: (output / name).stat().st_size for kind, name in files.items()}
 

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from pruning_core.architectures import max_tokens, too_long, width
 from pruning_core.labels import disagreement, matched, names_in
+from pruning_core.packed.files import why_refused
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.parameters import mark_as_new
 from pruning_core.spec import PruningSpec
@@ -43,6 +44,11 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
         ensure_padding(tokenizer, AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True))
     except NoPadding as error:
         raise ModelError(str(error)) from error
+    if isinstance(tokenizer.chat_template, dict):
+        # Each is saved as a file of its name, and what cannot be a file of ours no encoder's job needs.
+        named = tokenizer.chat_template.items()
+        fit = {name: text for name, text in named if why_refused(f"additional_chat_templates/{name}.jinja") is None}
+        tokenizer.chat_template = fit or None
     return tokenizer
 
 

@@ -2,7 +2,11 @@
 
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from pruning_core.architectures import ARCHITECTURES
+from pruning_core.architectures import ARCHITECTURES, max_tokens
+
+#: Rows are filled up to whole eights, on which matrix products are quickest.
+_EIGHT = 8
+_MOST_TOKENS = "secateur_most_tokens"
 
 
 class NoPadding(ValueError):
@@ -33,3 +37,16 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig)
         config.pad_token_id = tokenizer.pad_token_id
     if reads_decoder and getattr(config, "decoder_start_token_id", None) is None:
         config.decoder_start_token_id = tokenizer.pad_token_id
+    limits = (max_tokens(config.to_dict()), getattr(tokenizer, _MOST_TOKENS, None))
+    setattr(tokenizer, _MOST_TOKENS, min((limit for limit in limits if limit is not None), default=None))
+
+
+def pad_multiple(tokenizer: PreTrainedTokenizerBase, longest: int) -> int | None:
+    """What the rows of a batch are padded to a multiple of; None where the model has no positions for that.
+
+    Args:
+        tokenizer: after `ensure_padding`, of every model that is to read the batch.
+        longest: tokens of the longest row.
+    """
+    most: int | None = getattr(tokenizer, _MOST_TOKENS, None)
+    return None if most is not None and -(-longest // _EIGHT) * _EIGHT > most else _EIGHT

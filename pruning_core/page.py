@@ -1,6 +1,7 @@
 """`report.html`: the report for people, one file that needs no network and runs nothing."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from markupsafe import Markup
 from pruning_core.drawing import pictures
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB")
+#: Control characters and what is none, which HTML may not hold (WHATWG, 13.2.3.5); texts of datasets may.
+_NOT_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
 #: Artifacts by their names among a report's bytes.
 _ARTIFACTS = {
     "dense": "model/, zeros stored",
@@ -38,7 +41,7 @@ def write_page(report: Mapping[str, Any], file: Path) -> None:
         artifacts=_ARTIFACTS,
         spec=json.dumps(report["job"] or report["spec"], indent=2, ensure_ascii=False),
     )
-    file.write_text(page, encoding="utf-8")
+    file.write_text(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", page), encoding="utf-8")
 
 
 def _size(count: float) -> str:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from pruning_core.architectures import max_tokens
+
 
 def random_inputs(config: PreTrainedConfig, rows: int, tokens: int, seed: int = 0) -> dict[str, Tensor]:
     """What a model's `forward` takes, on the CPU; same seed, same numbers.
@@ -11,7 +13,7 @@ def random_inputs(config: PreTrainedConfig, rows: int, tokens: int, seed: int = 
     Args:
         config: the model's.
         rows: batch size.
-        tokens: length of each row; images have the length that they have.
+        tokens: length of each row, less where the model has positions for fewer; images have the length that they have.
         seed: of the random numbers.
 
     Returns:
@@ -22,6 +24,7 @@ def random_inputs(config: PreTrainedConfig, rows: int, tokens: int, seed: int = 
     if hasattr(config, "image_size"):
         size = config.image_size if isinstance(config.image_size, list | tuple) else (config.image_size,) * 2
         return {"pixel_values": torch.randn(rows, config.num_channels, *size, generator=generator)}
+    tokens = min(tokens, max_tokens(config.to_dict()) or tokens)
     ids = torch.randint(0, config.vocab_size, (rows, tokens), generator=generator)
     if config.is_encoder_decoder:
         ids[ids == config.eos_token_id] = config.pad_token_id

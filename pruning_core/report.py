@@ -88,11 +88,14 @@ def _version(name: str) -> str:
     return version(name)
 
 
-def lineage(model_dir: Path, spec: PruningSpec, ranks: OneRank, bf16: bool) -> dict[str, object]:
-    """Model, packages, seed and hardware."""
+def lineage(
+    model_dir: Path, teacher_dir: Path | None, spec: PruningSpec, ranks: OneRank, bf16: bool
+) -> dict[str, object]:
+    """Model, teacher, packages, seed and hardware."""
     device = ranks.device
     return {
-        "model_sha256": {path.name: sha256_of(path) for path in sorted(model_dir.glob("*.safetensors"))},
+        "model_sha256": _weights_sha256(model_dir),
+        **({} if teacher_dir is None else {"teacher_sha256": _weights_sha256(teacher_dir)}),
         "seed": spec.training.seed,
         "packages": {name: _version(name) for name in (*_PACKAGES, *(extra for extra in _EXTRAS if find_spec(extra)))},
         "python": platform.python_version(),
@@ -216,13 +219,42 @@ def notes_on(
         "Zeros do not run faster: PyTorch's dense kernels multiply zeros like any other number."
         + (" structured/ has no dead heads and neurons." if "structured" in exports.made else ""),
     ]
-    if spec.training.start_from == "dense":
-        notes.append(
-            "Pruned was the dense model, after it had learnt its task in steps of its own (training.start_from)."
-        )
     if useless is not None:
         notes.insert(0, f"{useless} Train longer, or lower the target sparsity.")
     return notes + _rounding(spec, metric, exact, packed)
+
+
+def notes_on_the_comparison(
+    spec: PruningSpec, standing: Standing, *, steps: int, start_density: float, majority_share: float | None
+) -> list[str]:
+    """What a reader of the verdict should know, before all else.
+
+    Args:
+        spec: resolved.
+        standing: with the verdict.
+        steps: of one phase.
+        start_density: kept share before the first weight went.
+        majority_share: accuracy of always guessing the most frequent class, where there are classes.
+    """
+    notes = []
+    if spec.training.start_from == "dense":
+        notes.append(
+            f"Pruned was the dense model, after its {steps:,} steps (training.start_from): the pruned model has had "
+            f"{steps:,} steps more than the dense one that it is compared with."
+        )
+    if spec.pruning.start_from_mask:
+        notes.append(
+            f"Of the prunable weights {1 - start_density:.1%} were zero in the given model already, and stayed so "
+            "(pruning.start_from_mask)."
+            + (" The dense model is the given one, fine-tuned without a mask." if standing.comparison.dense else "")
+        )
+    low, kind = standing.comparison.pruned.low, standing.verdict.kind
+    if majority_share is not None and low is not None and low <= majority_share < 1 and kind != "useless":
+        notes.append(
+            "It is not sure that the pruned model is better than always guessing the most frequent class, right in "
+            f"{majority_share:.1%} of rows: train longer, or lower the target sparsity."
+        )
+    return notes
 
 
 def _rounding(spec: PruningSpec, metric: str, exact: dict[str, float], rounded: dict[str, float]) -> list[str]:
@@ -235,6 +267,10 @@ def _rounding(spec: PruningSpec, metric: str, exact: dict[str, float], rounded: 
         f"model.packed rounds: what is left of pruned matrices is kept as {kept}, other matrices as {others}. "
         f"Its {metric} is {rounded[metric]:.4g}, {change:+.4f} from the model's in the directory."
     ]
+
+
+def _weights_sha256(directory: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(directory.glob("*.safetensors"))}
 
 
 def sha256_of(path: Path) -> str:

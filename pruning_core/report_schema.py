@@ -12,7 +12,8 @@ from pruning_core.spec import PruningSpec
 
 REPORT_VERSION = 2
 
-Figures = dict[str, float]
+#: Null is a figure that is not finite, such as the loss of a model that overflows.
+Figures = dict[str, float | None]
 Point = tuple[int, float]
 
 
@@ -35,7 +36,7 @@ class Interval(_Part):
     """A figure, and the 95 % confidence interval that the choice of evaluation rows leaves it."""
 
     value: float
-    low: float | None = Field(description="Null where a single row was judged.")
+    low: float | None = Field(description="Null where too few rows were judged to tell.")
     high: float | None
 
 

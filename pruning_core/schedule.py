@@ -58,8 +58,8 @@ class Schedule:
         elif window < MIN_WINDOW_STEPS:
             raise ScheduleError(
                 f"The schedule leaves a pruning window of {max(window, 0)} of {total_steps} steps, and a gradual "
-                f"schedule needs at least {MIN_WINDOW_STEPS}. Train longer (epochs, max_steps, a smaller batch_size), "
-                "lower schedule.warmup or schedule.cooldown, or ask for schedule.shape 'one_shot'."
+                f"schedule needs at least {MIN_WINDOW_STEPS}. Train longer (training.epochs, max_steps, a smaller "
+                "batch_size), lower pruning.schedule.warmup or cooldown, or ask for pruning.schedule.shape 'one_shot'."
             )
         return cls(shape, total_steps, warmup_steps, cooldown_steps, final_density)
 

@@ -33,12 +33,8 @@ def verdict(
     """
     name, point = task.primary_metric, task.point
 
-    decimals = 1
-    if dense is not None and against is not None:
-        decimals = _decimals(pruned / point, dense / point, against.value / point)
-
     def shown(value: float) -> str:
-        return f"{value / point:.{decimals}f}"
+        return f"{value / point:.1f}"
 
     if useless is not None:
         return "useless", useless
@@ -50,33 +46,38 @@ def verdict(
             "compare it with."
         )
     rest = f"{at}, the dense model's {shown(dense)}, on the same {rows:,} rows"
-    return _compared(f"{name} {shown(pruned)} {rest}", against, point, decimals)
+    return _compared(
+        f"{name} {shown(pruned)} {rest}", round(pruned / point, 1) - round(dense / point, 1), against, point
+    )
 
 
-def _decimals(pruned: float, dense: float, difference: float) -> int:
-    """How many to show: two where one would not let a reader subtract, such as 95.0 - 96.0 = -1.1."""
-    return 1 if round(round(pruned, 1) - round(dense, 1), 1) == round(difference, 1) else 2
-
-
-def _compared(both: str, against: Difference | None, point: float, decimals: int) -> tuple[Kind, str]:
+def _compared(both: str, shown: float, against: Difference | None, point: float) -> tuple[Kind, str]:
     """What a difference says.
 
     Args:
         both: the two figures, in words.
+        shown: their difference in points, of the figures as they are shown: readers subtract.
         against: the difference.
         point: what a point of the metric is.
-        decimals: of the difference in points.
     """
     if against is None:
         return "too_small", f"The evaluation split is too small to tell: {both}."
     low, high = (bound / point for bound in against.bounds)
     if high < 0:
-        lost = f"Loses {-against.value / point:.{decimals}f} points (95 % interval {-high:.1f} to {-low:.1f})"
+        lost = f"Loses {_size(-shown)} points (95 % interval {-high:.1f} to {-low:.1f})"
         return "loss", f"{lost}: {both}."
     if low > 0:
-        won = f"Gains {against.value / point:.{decimals}f} points (95 % interval {low:.1f} to {high:.1f})"
+        won = f"Gains {_size(shown)} points (95 % interval {low:.1f} to {high:.1f})"
         return "gain", f"{won}: {both}."
-    between = f"the difference is {against.value / point:+.{decimals}f} points, 95 % interval {low:+.1f} to {high:+.1f}"
+    between = f"the difference is {_signed(shown)} points, 95 % interval {_signed(low)} to {_signed(high)}"
     if low > -NEGLIGIBLE_POINTS:
         return "no_measurable_loss", f"No measurable loss: {both}; {between}."
     return "too_small", f"The evaluation split is too small to tell: {both}; {between}."
+
+
+def _size(points: float) -> str:
+    return f"{points:.1f}" if points >= 0.05 else "less than 0.1"
+
+
+def _signed(points: float) -> str:
+    return f"{round(points, 1) + 0.0:+.1f}"  # a sum with +0.0 is never -0.0

@@ -80,9 +80,12 @@ def model_files(directory: Path) -> tuple[Fields, list[str]]:
         if not there
     ]
     if missing:
+        # As `secateur download` leaves one.
+        remedy = f"Did you mean {directory / 'model'}?"
+        if not (directory / "model" / "config.json").is_file():
+            remedy = "Write one with model.save_pretrained(directory) and tokenizer.save_pretrained(directory)."
         raise LocalFileError(
-            f"{directory} is not a model Secateur can take: it has no {' and no '.join(missing)}. "
-            "Write one with model.save_pretrained(directory) and tokenizer.save_pretrained(directory)."
+            f"{directory} is not a model Secateur can take: it has no {' and no '.join(missing)}. {remedy}"
         )
     return taken, left
 

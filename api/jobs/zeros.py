@@ -34,6 +34,11 @@ def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobS
         return
     files = tuple((file.blob_id, file.size) for file in model.files if file.path.endswith(".safetensors"))
     zeros, weights = _zeros(blobs, files, model.model_type, spec.pruning.modules)  # type: ignore[arg-type]  # every object is hashable, a protocol's too
+    if not zeros:
+        findings.advise(
+            "The model has no zeros in its prunable matrices, so that pruning.start_from_mask keeps none: leave it "
+            "out, or name the pruned model."
+        )
     if weights - zeros < max(1, round(spec.final_density * weights)):
         least = math.ceil(1e4 * zeros / weights) / 1e4
         findings.wrong(

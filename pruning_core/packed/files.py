@@ -56,6 +56,8 @@ def files_of(directory: Path) -> list[str]:
         raise PackedError(
             f"{directory} is no model directory: it has no config.json. Name one that save_pretrained made."
         )
+    if len(names) > MOST_FILES:
+        raise PackedError(f"{directory} has {len(names):,} files, and a packed model has at most {MOST_FILES:,}.")
     for name in names:
         if reason := why_refused(name):
             raise PackedError(f"{directory} cannot be packed: {reason}. Leave it out.")

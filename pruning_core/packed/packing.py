@@ -78,7 +78,10 @@ def _header(stream: BinaryIO, name: str) -> bytes:
     length = int.from_bytes(stream.read(8), "little")
     if length > LONGEST_HEADER:
         raise PackedError(f"{name} is no safetensors file: its header would be {length:,} bytes.")
-    return stream.read(length)
+    header = stream.read(length)
+    if len(header) < length:
+        raise PackedError(f"{name} is no safetensors file: it ends within its header.")
+    return header
 
 
 def _with_length(data: bytes) -> bytes:

@@ -20,6 +20,8 @@ MOST_TIMES = 5000
 _ALWAYS_ALLOWED = 16 << 20
 _LONGEST_HEAD = 1 << 20
 _PIECE = 4 << 20
+#: No file is larger, and numbers without bounds are slow to write out.
+_LARGEST = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def _write(file: Path, directory: Path, most_bytes: int | None) -> Iterator[str]
     with file.open("rb") as stream:
         size = file.stat().st_size
         reader = _Reader(read_frames(stream, size))
-        for entry in reader.files(most_bytes or min(MOST_BYTES, max(_ALWAYS_ALLOWED, MOST_TIMES * size))):
+        if most_bytes is None:
+            most_bytes = min(MOST_BYTES, max(_ALWAYS_ALLOWED, MOST_TIMES * size))
+        for entry in reader.files(most_bytes):
             path = directory / entry.name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as output:
@@ -91,7 +95,7 @@ class _Reader:
             entries = [(entry["name"], entry["bytes"]) for entry in json.loads(head)["files"]]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PackedError(f"The head of the file cannot be used: {error}.") from error
-        sound = all(isinstance(name, str) and type(size) is int and size >= 0 for name, size in entries)
+        sound = all(isinstance(name, str) and type(size) is int and 0 <= size < _LARGEST for name, size in entries)
         if not sound or len(entries) > MOST_FILES:
             raise PackedError(f"The head of the file does not name up to {MOST_FILES:,} files with their sizes.")
         found = [PackedFile(name, size) for name, size in entries]

@@ -16,6 +16,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns
+from pruning_core.padding import pad_multiple
 
 #: A class label or a tag.
 Label = str | int | bool
@@ -140,6 +141,11 @@ class Quality(ABC):
         return None
 
 
+def longest_of(examples: Sequence[Example]) -> int:
+    """Tokens of the longest item."""
+    return max(len(example["input_ids"]) for example in examples)
+
+
 class Task(ABC):
     """A task on a dataset's columns.
 
@@ -233,7 +239,8 @@ class Task(ABC):
 
     def collate(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
         """Pad items on the right, to a multiple of eight tokens, into one batch."""
-        return dict(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8)(list(examples)))
+        multiple = pad_multiple(tokenizer, longest_of(examples))
+        return dict(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)(list(examples)))
 
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float

@@ -92,7 +92,7 @@ class RateTexts(Task):
 
     def useless(self, quality: float, split: EncodedSplit) -> str | None:
         """A correlation of 0, as a constant has, or below."""
-        if quality > 0:
+        if quality > 0 or len(split) < 2:  # one number has nothing to rise with
             return None
         return (
             "The pruned model is no better than guessing: its numbers do not rise with the true ones (pearson "

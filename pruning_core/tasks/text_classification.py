@@ -120,6 +120,8 @@ class ClassifyTexts(Task):
     def useless(self, quality: float, split: EncodedSplit) -> str | None:
         """Accuracy no higher than the majority class's share."""
         share = self.majority_share(split)
+        if share == 1.0:  # of one class nothing can be told: whoever always guesses it is right
+            return None
         if quality > share + 1e-9:  # both are fractions of the same whole: what is nearer differs by no row
             return None
         return f"The pruned model is no better than always guessing the most frequent class ({share:.1%})."

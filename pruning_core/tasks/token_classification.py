@@ -13,6 +13,7 @@ from transformers import AutoModelForTokenClassification, DataCollatorForTokenCl
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.columns import Columns, TokenClassification
+from pruning_core.padding import pad_multiple
 from pruning_core.tasks.base import (
     Batch,
     DataError,
@@ -24,6 +25,7 @@ from pruning_core.tasks.base import (
     Task,
     classes,
     divergence,
+    longest_of,
 )
 from pruning_core.tasks.entities import Entity, entities_in, follow_a_scheme, scores
 from pruning_core.tasks.holdout import Halves, random_holdout
@@ -94,7 +96,8 @@ class TagWords(Task):
 
     def collate(self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Batch:
         """Pad items and their tags on the right."""
-        return dict(DataCollatorForTokenClassification(tokenizer, pad_to_multiple_of=8)(list(examples)))
+        multiple = pad_multiple(tokenizer, longest_of(examples))
+        return dict(DataCollatorForTokenClassification(tokenizer, pad_to_multiple_of=multiple)(list(examples)))
 
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float

@@ -48,6 +48,11 @@ def test_a_target_below_what_is_gone_is_refused_and_one_above_is_not(api: Api, p
         assert api.submit(spec_of(pruned, dataset, target)).status_code == 202
 
 
+def test_a_model_without_zeros_has_no_mask_to_start_from(api: Api, model: str, dataset: str) -> None:
+    warnings = api.submit(spec_of(model, dataset, 0.5)).json()["warnings"]
+    assert any("has no zeros in its prunable matrices" in each for each in warnings)
+
+
 def test_zeros_that_may_come_back_do_not_count(api: Api, pruned: str, dataset: str) -> None:
     assert api.submit(spec_of(pruned, dataset, 0.5, start_from_mask=False)).status_code == 202
 

@@ -1,13 +1,14 @@
 """Intervals against formulas and resampling written out here, and verdicts that claim no more than was measured."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pruning_core.columns import QuestionAnswering, Regression, TextClassification
-from pruning_core.comparison import Difference, bounds_of, difference, paired_bounds
+from pruning_core.comparison import LEAST_RESAMPLED, Difference, bounds_of, difference, paired_bounds
 from pruning_core.tasks.base import RowScores
 from pruning_core.tasks.question_answering import AnswerQuestions
 from pruning_core.tasks.regression import RateTexts
@@ -126,13 +127,46 @@ def test_the_verdict_says_what_the_interval_says(against: Difference | None, kin
     assert words in found[1]
 
 
-def test_the_verdict_shows_as_many_digits_as_it_takes_to_subtract() -> None:
-    against = Difference(-0.0108, (-0.019, -0.002), 0.02)
+@pytest.mark.parametrize(("dense", "pruned"), [(1441, 1425), (277, 90), (1450, 1434), (700, 900), (1400, 1300)])
+def test_the_figures_of_a_verdict_can_be_subtracted(dense: int, pruned: int) -> None:
+    """Of 1,500 rows: 96.1 and 95.0 with a difference of 1.0 points would puzzle."""
+    change = (pruned - dense) / 1500
+    for reach in (0.0001, 0.015):
+        _, sentence = verdict(
+            CLASSES,
+            density=0.1,
+            pruned=pruned / 1500,
+            bounds=None,
+            dense=dense / 1500,
+            against=Difference(change, (change - reach, change + reach), 0.5),
+            rows=1500,
+            useless=None,
+        )
+        told = re.search(r"(Loses|Gains|difference is) ([-+]?[\d.]+)", sentence)
+        shown = re.search(r"accuracy ([\d.]+) at a density of 10.0%, the dense model's ([\d.]+)", sentence)
+        assert told is not None
+        assert shown is not None
+        points = float(told[2]) * (-1 if told[1] == "Loses" else 1)
+        assert points == pytest.approx(float(shown[1]) - float(shown[2]))
+        assert "-0.0 " not in sentence
+
+
+def test_a_difference_too_small_to_show_is_said_to_be_that() -> None:
+    against = Difference(-0.0002, (-0.0003, -0.0001), 0.01)
     _, sentence = verdict(
-        CLASSES, density=0.1, pruned=0.94964, bounds=None, dense=0.96044, against=against, rows=500, useless=None
+        CLASSES, density=0.1, pruned=0.9, bounds=None, dense=0.9002, against=against, rows=90_000, useless=None
     )
-    assert sentence.startswith("Loses 1.08 points (95 % interval 0.2 to 1.9): accuracy 94.96 at")
-    assert "the dense model's 96.04" in sentence
+    assert sentence.startswith("Loses less than 0.1 points")
+
+
+def test_a_few_rows_prove_nothing_where_rows_are_resampled() -> None:
+    """Two numbers always correlate, whichever of them are drawn."""
+    terms = np.array([[1.0, x, y, x * x, y * y, x * y] for x, y in ((1.0, 2.0), (3.0, 5.0))])
+    few = RowScores(terms, np.zeros(2))
+    assert bounds_of(NUMBERS, few) is None
+    assert difference(NUMBERS, few, few) is None
+    several = RowScores(np.tile(terms, (LEAST_RESAMPLED // 2, 1)), np.zeros(LEAST_RESAMPLED))
+    assert bounds_of(NUMBERS, several) is not None
 
 
 def test_the_verdict_of_a_model_alone_or_a_useless_one() -> None:

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from pruning_core import prune
 from pruning_core.page import write_page
-from pruning_core.report_schema import json_schema
+from pruning_core.report_schema import Report, json_schema
 from tests.tiny import reviews, save_tiny_model
 from tests.unit.pruning_core.runs import short_spec
 
@@ -191,12 +191,25 @@ def test_a_large_model_s_report_stays_small(report: dict[str, Any], tmp_path: Pa
 
 
 def test_the_library_names_neither_model_nor_dataset(report: dict[str, Any], page: str, tmp_path: Path) -> None:
-    assert "on reviews &amp; more</p>" in page
+    assert "on <bdi>reviews &amp; more</bdi></p>" in page
     bare = report | {"lineage": {name: value for name, value in report["lineage"].items() if name not in NAMES}}
     write_page(bare, tmp_path / "bare.html")
     drawn = (tmp_path / "bare.html").read_text(encoding="utf-8")
     assert "reviews &amp; more" not in drawn
     assert drawn.count("<h2") == page.count("<h2") > 0
+
+
+def test_what_html_may_not_hold_is_replaced(report: dict[str, Any], tmp_path: Path) -> None:
+    lineage = report["lineage"] | {"dataset_name": "a\x00b\x1b[31mc\x7f\x85\ufffed\te"}
+    write_page(report | {"lineage": lineage}, tmp_path / "page.html")
+    assert "a�b�[31mc���d\te" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_loss_that_is_not_finite_is_null_in_a_valid_report(report: dict[str, Any], tmp_path: Path) -> None:
+    overflown = report | {"eval": report["eval"] | {"loss": float("inf")}}
+    written = Report.model_validate(overflown).model_dump_json()
+    assert Report.model_validate_json(written).eval["loss"] is None
+    write_page(json.loads(written), tmp_path / "page.html")
 
 
 def test_a_job_outlives_a_picture_that_cannot_be_drawn(model_dir: Path, tmp_path: Path) -> None:

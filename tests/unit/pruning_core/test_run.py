@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from pruning_core import ModelError, Progress, PruningResult, PruningSpec, load_packed, prune
 from pruning_core.schedule import ScheduleError
 from pruning_core.tasks.base import DataError
-from tests.tiny import reviews, save_tiny_model
+from tests.tiny import reviews, save_tiny_model, tiny_config
 
 MATRICES_WEIGHTS = 2 * (4 * 32 * 32 + 2 * 32 * 64)
 
@@ -117,6 +117,33 @@ def test_a_rounded_packed_model_is_judged_again_and_reported(model_dir: Path, tm
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["bytes"]["packed"] == (tmp_path / "model.packed").stat().st_size
     assert "kept as int8, other matrices as fp16. Its accuracy is" in report["notes"][-1]
+
+
+def test_chat_templates_that_could_be_no_files_do_not_fail_a_run(tmp_path: Path) -> None:
+    """`save_pretrained` writes a file for each, and these would be refused when all was trained."""
+    directory = save_tiny_model(tmp_path / "tiny")
+    named = [{"name": name, "template": "x"} for name in ("default", "tool use", "../../evil")]
+    file = directory / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": named}))
+    run(directory, tmp_path / "out", spec(training=spec().training.model_dump() | {"max_steps": 20}))
+    assert (tmp_path / "out" / "model" / "chat_template.jinja").read_text() == "x"
+
+
+def test_a_model_of_few_positions_is_compared_within_them(tmp_path: Path) -> None:
+    directory = save_tiny_model(tmp_path / "tiny")
+    few = AutoModelForSequenceClassification.from_config(tiny_config(max_position_embeddings=12))
+    few.save_pretrained(directory)
+    training = spec().training.model_dump() | {"max_steps": 20, "max_length": 12}
+    run(directory, tmp_path / "out", spec(training=training, export={"onnx": True}))
+    assert (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_who_is_hardly_better_than_guessing_is_told_so(model_dir: Path, tmp_path: Path) -> None:
+    training = spec().training.model_dump() | {"learning_rate": 1e-9, "max_steps": 20}
+    judged = reviews(61, seed=3)  # one row more of one class
+    result = prune(model_dir, reviews(96), spec(training=training), tmp_path, evaluation=judged, illustrated=False)
+    kind = result.report["verdict"]["kind"]  # type: ignore[index]  # a report is JSON
+    assert kind == "useless" or "It is not sure" in str(result.report["notes"])
 
 
 def test_a_model_that_only_guesses_is_called_useless(model_dir: Path, tmp_path: Path) -> None:

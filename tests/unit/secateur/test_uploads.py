@@ -53,6 +53,13 @@ def test_a_directory_of_pickled_weights_is_refused_with_the_remedy(directory: Pa
         model_files(directory)
 
 
+def test_what_a_job_left_is_a_folder_around_the_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(LocalFileError, match=r"Did you mean .*model\?"):
+        model_files(tmp_path)
+
+
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LocalFileError, match="does not exist"):
         model_files(tmp_path / "nowhere")

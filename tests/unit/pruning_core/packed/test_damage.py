@@ -120,6 +120,7 @@ CONFIG = [{"name": "config.json", "bytes": 1}]
         [*CONFIG, {"name": "A.json/b.json", "bytes": 1}, {"name": "a.json", "bytes": 1}],
         [{"name": "a.json", "bytes": 1}],
         [],
+        [*CONFIG, *({"name": name, "bytes": 10**4300 - 1} for name in ("a.json", "b.json"))],
         ["a.json"],
         7,
         None,

@@ -151,6 +151,18 @@ def test_a_directory_with_code_or_pickles_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("file*"))
 
 
+def test_what_could_not_be_unpacked_is_not_packed(tmp_path: Path) -> None:
+    many = directory_of({"a": torch.ones(2)}, tmp_path / "many")
+    for number in range(1000):
+        (many / f"{number}.txt").write_text("x")
+    with pytest.raises(PackedError, match="at most 1,000"):
+        pack(many, tmp_path / "file")
+    cut = directory_of({"a": torch.ones(2)}, tmp_path / "cut")
+    (cut / "model.safetensors").write_bytes((100).to_bytes(8, "little") + b"{}")
+    with pytest.raises(PackedError, match="ends within its header"):
+        pack(cut, tmp_path / "file")
+
+
 def test_what_is_no_model_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackedError, match=r"no config\.json"):
         pack(tmp_path, tmp_path / "file")

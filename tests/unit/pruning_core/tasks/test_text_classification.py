@@ -90,6 +90,12 @@ def test_figures_are_the_fractions_they_stand_for() -> None:
     assert found == {"accuracy": 3 / 5, "f1_macro": pytest.approx((1 / 2 + 4 / 5 + 0) / 3, abs=1e-15)}
 
 
+def test_of_rows_of_one_class_nothing_can_be_told() -> None:
+    split, task = no_split([1] * 40), task_of(COLUMNS, [0, 1, 2])
+    assert task.useless(1.0, split) is None
+    assert task.useless(0.95, split) is None
+
+
 @pytest.mark.parametrize(("most", "total"), [(421, 1228), (3, 5), (527, 1000), (4901, 9801)])
 def test_a_model_that_answers_the_majority_is_no_better_than_guessing(most: int, total: int) -> None:
     """As a mean in float32, 421 of 1,228 came out larger than the same share in float64."""
