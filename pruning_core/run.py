@@ -72,7 +72,8 @@ def prune(
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
         teacher: a model directory, for a `spec.distillation` whose teacher is not `self`.
-        on_progress: called after every optimizer step; an exception it raises ends the run.
+        on_progress: called after every optimizer step, and once when all are done, before results are judged and
+            written; an exception it raises ends the run.
         checkpointing: when and where to write checkpoints; without it, none.
         resume_from: a checkpoint file of the same run to go on from; on a CPU the result is the same, bit for bit.
         illustrated: also time the model and draw `report.html`, which takes some seconds.
@@ -105,6 +106,9 @@ def prune(
         run = Run(order, ranks, on_progress=on_progress, checkpointing=checkpointing)
         pruner, network = run.all_phases()
 
+    if on_progress is not None and run.steps:
+        steps = run.phases * run.steps
+        on_progress(Progress("delivering", steps, steps, run.steps, pruner.density))
     return deliver(run, pruner, network, Path(output), illustrated=illustrated, job=job, lineage_extra=lineage_extra)
 
 

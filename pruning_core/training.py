@@ -45,10 +45,11 @@ Phase = Literal["dense", "pruning"]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after a step.
+    """Where a run stands after a step, or when all are done.
 
     Attributes:
-        phase: `dense` (the baseline) or `pruning`.
+        phase: `dense` (the baseline) or `pruning`; `delivering` once, when what was trained is about to be judged and
+            written.
         step: optimizer steps finished, both phases together.
         total_steps: optimizer steps of both phases.
         phase_step: optimizer steps finished in this phase.
@@ -56,7 +57,7 @@ class Progress:
         metrics: new points of the curves at `phase_step`: name → value.
     """
 
-    phase: Phase
+    phase: Phase | Literal["delivering"]
     step: int
     total_steps: int
     phase_step: int

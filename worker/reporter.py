@@ -89,6 +89,7 @@ class Reporter:
             FenceLost: the job is another attempt's now.
         """
         now = time.monotonic()
+        enters = self._latest is not None and self._latest.phase != progress.phase
         self._pace.note(progress.phase, progress.step, now)
         self._metrics += [(name, progress.phase_step, value) for name, value in progress.metrics.items()]
         self._latest = progress
@@ -98,7 +99,7 @@ class Reporter:
         while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
             time.sleep(_LOOK_EVERY_S)
         self.stop_if_asked()
-        if now - self._tried >= _WRITE_EVERY_S:
+        if enters or now - self._tried >= _WRITE_EVERY_S:
             self._tried = now
             self._try_to_write()
 
@@ -129,7 +130,9 @@ class Reporter:
         latest = self._latest
         if latest is None:
             return
-        eta_s = self._pace.seconds_for(latest.total_steps - latest.step)
+        # What comes after the last step takes longer than none, and nobody knows how long.
+        left = latest.total_steps - latest.step
+        eta_s = None if latest.phase == "delivering" else self._pace.seconds_for(left)
         with self._database.write() as session:
             record_progress(
                 session,

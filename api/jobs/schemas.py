@@ -12,7 +12,9 @@ class ProgressView(BaseModel):
 
     step: int = Field(description="Optimizer steps done, those of the dense baseline among them.")
     total_steps: int | None
-    phase: str | None = Field(description="What is being done, in a word.")
+    phase: str | None = Field(
+        description="What is being done: `dense` (the baseline), `pruning`, `delivering` (judging and writing)."
+    )
     density: float | None = Field(description="Kept share of the prunable weights now.")
     eta_s: float | None = Field(
         description="Seconds until the job is done, as far as can be told. Of a waiting job only when it is looked at "

@@ -4,6 +4,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,11 +56,19 @@ def unpack(file: str | Path, directory: str | Path, *, most_bytes: int | None = 
         raise FileNotFoundError(f"{file} is not there, or is no plain file. Name a packed model.")
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} has files already. Name a directory that is not there yet.")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
-        fresh = Path(scratch) / "model"
-        names = list(_write(file, fresh, most_bytes))
-        fresh.replace(directory)
+    place = directory.resolve()  # what a link leads to, and what "." is: neither can be replaced by that name
+    missing = [parent for parent in place.parents if not parent.exists()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as scratch:
+            fresh = Path(scratch) / "model"
+            names = list(_write(file, fresh, most_bytes))
+            fresh.replace(place)
+    except BaseException:
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
     return [directory / name for name in names]
 
 

@@ -96,6 +96,7 @@ def test_the_dense_baseline_and_the_report(model_dir: Path, tmp_path: Path) -> N
 
     assert [progress.phase for progress in seen].index("pruning") > 0
     assert seen[-1].step == seen[-1].total_steps == 360
+    assert [progress.phase for progress in seen[-2:]] == ["pruning", "delivering"]
     assert seen[-1].density == 0.1
     names = {name for progress in seen for name in progress.metrics}
     assert {"train/loss", "dense/train/loss", "eval/accuracy", "dense/eval/accuracy", "density"} <= names

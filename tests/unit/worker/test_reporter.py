@@ -116,6 +116,20 @@ def test_progress_is_written_once_a_second_with_every_metric(
     assert [row["eta_s"] for row in written] == [9.0, 8.0, 7.5]
 
 
+def test_what_comes_after_the_last_step_is_told_at_once_and_nobody_knows_how_long_it_takes(
+    clock: Clock, database: Database, written: list[dict[str, Any]], pulse: Pulse
+) -> None:
+    report = Reporter(database, FENCE, pulse)
+    for step in range(1, 13):
+        clock.now += 0.1
+        report(at(step, total=12))
+    report(at(12, total=12, phase="delivering"))
+    assert [(row["step"], row["phase"], row["eta_s"]) for row in written] == [
+        (10, "pruning", pytest.approx(0.2)),
+        (12, "delivering", None),
+    ]
+
+
 def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[dict[str, Any]], pulse: Pulse) -> None:
     report = Reporter(database, FENCE, pulse)
     report(at(1))

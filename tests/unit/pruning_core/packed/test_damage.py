@@ -138,6 +138,20 @@ def test_a_file_may_not_unpack_to_more_than_is_allowed(packed: Path, tmp_path: P
     )
 
 
+def test_no_folder_is_left_of_what_was_refused(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut").write_bytes(packed.read_bytes()[:-1])
+    with pytest.raises(PackedError):
+        unpack(tmp_path / "cut", tmp_path / "p" / "q" / "out")
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_link_to_an_empty_directory_is_followed(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert tmp_path / "link" / "config.json" in unpack(packed, tmp_path / "link")
+    assert (tmp_path / "real" / "config.json").is_file()
+
+
 def test_a_directory_with_files_is_left_alone(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
