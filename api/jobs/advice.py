@@ -38,6 +38,11 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
             "score_init 'sensitivity' ranks weights by the loss of the first batches, which says little of a model "
             "that does not know its task yet. Leave it out, or prune the dense baseline (training.start_from 'dense')."
         )
+    if 0 < steps <= SHORT_RUN and spec.method == "l0":
+        findings.advise(
+            f"'l0' draws its masks by lot until they are learnt, for which {steps:,} steps are few. Use 'movement', or "
+            "train longer."
+        )
     if 0 < steps <= SHORT_RUN and not spec.pruning.start_from_mask and spec.starts_from(steps) == "model":
         findings.advise(
             f"In {steps:,} steps a model hardly learns its task while it is pruned, and may end at one class. Let the "
