@@ -101,10 +101,11 @@ def load_model(
         output_loading_info=True,
     )
     model: PreTrainedModel = loaded.to(device)
-    for parameter in model.parameters():
-        # On a CPU they are the file, mapped into memory: all of it would stay there beside what training makes of it,
-        # and a file that is cut short would end the process.
-        parameter.data = parameter.data.clone()
+    if device.type == "cpu":
+        # Parameters are the file, mapped into memory: all of it would stay there beside what training makes of it, and
+        # a file that is cut short would end the process.
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
     for name, value in dropout.items():  # layers have copied what they use; the exported config keeps the model's own
         setattr(model.config, name, value)
     absent = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
