@@ -225,8 +225,10 @@ def test_steps_beyond_and_below_an_epoch_are_taken_as_told(watch: Watch, model_d
         seen: list[Progress] = []
         spec = short_spec("magnitude", pruning=one_shot, training={"max_steps": steps})
         short_run(model_dir, tmp_path / str(steps), spec, on_progress=seen.append)
-        assert [progress.step for progress in seen] == list(range(1, steps + 1))
-        assert {"train/loss", "eval/accuracy"} <= set(seen[-1].metrics)
+        *trained, delivering = seen
+        assert [progress.step for progress in trained] == list(range(1, steps + 1))
+        assert {"train/loss", "eval/accuracy"} <= set(trained[-1].metrics)
+        assert (delivering.phase, delivering.step, delivering.metrics) == ("delivering", steps, {})
 
 
 def test_the_dense_baseline_learns_at_its_own_rate(watch: Watch, model_dir: Path, tmp_path: Path) -> None:

@@ -78,9 +78,8 @@ def test_what_is_no_file_is_told_and_no_pipe_is_waited_for(model: Path, tmp_path
     for name in ("nothing", "pipe", "."):
         done = secateur("unpack", str(tmp_path / name), str(tmp_path / "out"))
         assert f"{tmp_path / name} is not there, or is no plain file" in " ".join(done.stderr.split())
-    (tmp_path / "out").symlink_to(tmp_path / "nowhere")
-    done = secateur("unpack", str(tmp_path / "model.packed"), str(tmp_path / "out"))
-    assert f"{tmp_path / 'out'}: Not a directory." in " ".join(done.stderr.split())
+    done = secateur("unpack", str(tmp_path / "model.packed"), str(tmp_path / "model.packed" / "out"))
+    assert f"{tmp_path / 'model.packed'}: File exists." in " ".join(done.stderr.split())
     assert "Errno" not in done.stderr
 
 
