@@ -12,7 +12,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pruning_core import ModelError, Progress, PruningResult, PruningSpec, load_packed, prune
+from pruning_core.report import notes_on_the_comparison
+from pruning_core.report_schema import Comparison, Interval, Verdict
 from pruning_core.schedule import ScheduleError
+from pruning_core.standing import Standing
 from pruning_core.tasks.base import DataError
 from tests.tiny import reviews, save_tiny_model, tiny_config
 
@@ -139,12 +142,20 @@ def test_a_model_of_few_positions_is_compared_within_them(tmp_path: Path) -> Non
     assert (tmp_path / "out" / "model.onnx").exists()
 
 
-def test_who_is_hardly_better_than_guessing_is_told_so(model_dir: Path, tmp_path: Path) -> None:
-    training = spec().training.model_dump() | {"learning_rate": 1e-9, "max_steps": 20}
-    judged = reviews(61, seed=3)  # one row more of one class
-    result = prune(model_dir, reviews(96), spec(training=training), tmp_path, evaluation=judged, illustrated=False)
-    kind = result.report["verdict"]["kind"]  # type: ignore[index]  # a report is JSON
-    assert kind == "useless" or "It is not sure" in str(result.report["notes"])
+@pytest.mark.parametrize(("low", "share", "told"), [(0.45, 0.5, True), (0.52, 0.5, False), (0.9, 1.0, False)])
+def test_who_is_hardly_better_than_guessing_is_told_so(low: float, share: float, told: bool) -> None:
+    judged = Comparison(
+        metric="accuracy",
+        rows=300,
+        pruned=Interval(value=low + 0.05, low=low, high=low + 0.1),
+        dense=None,
+        difference=None,
+        p_value=None,
+        methods="",
+    )
+    standing = Standing(judged, Verdict(kind="no_baseline", sentence=""))
+    notes = notes_on_the_comparison(spec(), standing, steps=20, start_density=1.0, majority_share=share)
+    assert any("It is not sure" in note for note in notes) == told
 
 
 def test_a_model_that_only_guesses_is_called_useless(model_dir: Path, tmp_path: Path) -> None:
