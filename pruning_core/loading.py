@@ -45,10 +45,14 @@ def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     except NoPadding as error:
         raise ModelError(str(error)) from error
     if isinstance(tokenizer.chat_template, dict):
-        # Each is saved as a file of its name, and what cannot be a file of ours no encoder's job needs.
-        named = tokenizer.chat_template.items()
-        fit = {name: text for name, text in named if why_refused(f"additional_chat_templates/{name}.jinja") is None}
-        tokenizer.chat_template = fit or None
+        # Each is saved as a file of its name, and what cannot be a file of ours, or differs from another in case alone,
+        # no encoder's job needs.
+        fit = {
+            name.lower(): (name, text)
+            for name, text in tokenizer.chat_template.items()
+            if why_refused(f"additional_chat_templates/{name}.jinja") is None
+        }
+        tokenizer.chat_template = dict(fit.values()) or None
     return tokenizer
 
 

@@ -126,7 +126,7 @@ def test_a_rounded_packed_model_is_judged_again_and_reported(model_dir: Path, tm
 def test_chat_templates_that_could_be_no_files_do_not_fail_a_run(tmp_path: Path) -> None:
     """`save_pretrained` writes a file for each, and these would be refused when all was trained."""
     directory = save_tiny_model(tmp_path / "tiny")
-    named = [{"name": name, "template": "x"} for name in ("default", "tool use", "../../evil")]
+    named = [{"name": name, "template": "x"} for name in ("default", "tool use", "../../evil", "rag", "RAG")]
     file = directory / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": named}))
     run(directory, tmp_path / "out", spec(training=spec().training.model_dump() | {"max_steps": 20}))
