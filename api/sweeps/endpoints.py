@@ -104,7 +104,7 @@ def delete(here: Here, caller: Submitter, sweep_id: SweepId) -> None:
 
 
 async def _next_change(here: Services, key_id: str, jobs: Sequence[Job]) -> bool:
-    """Wait until one of the jobs that have not ended changes in any way; False if there is none."""
+    """Wait until one of the jobs that have not ended changes in any way; False if there is nothing to wait for."""
     waits = [
         asyncio.ensure_future(here.watch.next(job.id, job.version, job.event_seq, MAX_WAIT_S, key_id=key_id))
         for job in jobs
@@ -119,4 +119,4 @@ async def _next_change(here: Services, key_id: str, jobs: Sequence[Job]) -> bool
     finally:
         for each in waits:
             each.cancel()
-    return True
+    return not here.watch.stopped
