@@ -19,7 +19,7 @@ from api.dependencies import Services
 from api.hub import endpoints as hub
 from api.jobs import endpoints as jobs
 from api.jobs import record
-from api.jobs.polled import Polled
+from api.jobs.direct import Direct
 from api.jobs.shelf import Shelf
 from api.jobs.spec import JobSpec
 from api.journal import Journal
@@ -105,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     app.add_middleware(Patience)
     app.add_middleware(AuditTrail, journal=journal)
-    app.add_middleware(Polled)
+    app.add_middleware(Direct, journal=journal)
     if rates is not None:
         app.add_middleware(RateLimitHeaders)
     app.add_middleware(logs.RequestLog, meters=services.meters)

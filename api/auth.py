@@ -87,5 +87,6 @@ class _Needs(SecurityBase):
 # The scopes that `Security` is given are those that /openapi.json shows.
 reader = _Needs("read")
 Reader = Annotated[Principal, Security(reader, scopes=["read"])]
-Submitter = Annotated[Principal, Security(_Needs("submit"), scopes=["submit"])]
+submitter = _Needs("submit")
+Submitter = Annotated[Principal, Security(submitter, scopes=["submit"])]
 Admin = Annotated[Principal, Security(_Needs("admin"), scopes=["admin"])]

@@ -17,6 +17,8 @@ from store.documents import JsonObject, JsonValue
 
 MAX_BYTES = 1 << 20
 
+_JSON = "application/json"
+
 #: Half of a character, which is JSON and no text.
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -29,9 +31,15 @@ _LARGEST_EXACT = 2**53 - 1
 
 @dataclass(frozen=True)
 class Body:
-    """A JSON object as the client sent it."""
+    """A JSON object as the client sent it.
+
+    Attributes:
+        document: what it says.
+        size: in bytes.
+    """
 
     document: JsonObject
+    size: int = 0
 
     @property
     def sha256(self) -> str:
@@ -49,23 +57,15 @@ async def json_body(request: Request) -> Body:
         MalformedRequest: It is not JSON; the problem names line and column.
         Invalid: It is JSON, but no object, or holds text that cannot be stored.
     """
-    kind = Message()
-    kind["content-type"] = request.headers.get("content-type") or "application/octet-stream"
-    media_type = kind.get_content_type()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        given = request.headers.get("content-type", "nothing")[:80]
-        raise WrongMediaType(f"Send JSON with `Content-Type: application/json`, not {given!r}.")
-    if (kind.get_content_charset() or "utf-8") not in {"utf-8", "us-ascii"}:
-        raise WrongMediaType("Send JSON encoded as UTF-8 (RFC 8259), and leave out `charset`.")
+    _refuse_other_types(request.headers.get("content-type"))
     refuse_encoded(request)
-    document = parse(await bounded(request))
+    sent = await bounded(request)
+    document = parse(sent)
     if not isinstance(document, Mapping):
         raise Invalid([FieldError("", "The body must be a JSON object: {…}.")])
     if errors := list(unstorable(document)):
         raise Invalid(errors)
-    return Body(document)
+    return Body(document, len(sent))
 
 
 async def optional_json_body(request: Request) -> Body:
@@ -73,6 +73,19 @@ async def optional_json_body(request: Request) -> Body:
     if "content-type" not in request.headers and not await bounded(request):
         return Body({})
     return await json_body(request)
+
+
+def _refuse_other_types(given: str | None) -> None:
+    if given == _JSON:
+        return
+    kind = Message()
+    kind["content-type"] = given or "application/octet-stream"
+    media_type = kind.get_content_type()
+    if media_type != _JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
+        shown = "nothing" if given is None else given[:80]
+        raise WrongMediaType(f"Send JSON with `Content-Type: {_JSON}`, not {shown!r}.")
+    if (kind.get_content_charset() or "utf-8") not in {"utf-8", "us-ascii"}:
+        raise WrongMediaType("Send JSON encoded as UTF-8 (RFC 8259), and leave out `charset`.")
 
 
 JsonBody = Annotated[Body, Depends(json_body)]
@@ -118,15 +131,17 @@ async def bounded(request: Request) -> bytes:
     Raises:
         TooLarge: It is over 1 MiB.
     """
-    too_large = TooLarge(f"The body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
-    if declared_length(request) > MAX_BYTES:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BYTES:
-            raise too_large
-    return bytes(body)
+    size, chunks = declared_length(request), []
+    if size <= MAX_BYTES:
+        size = 0
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > MAX_BYTES:
+                break
+    if size > MAX_BYTES:
+        raise TooLarge(f"The body is over {MAX_BYTES:,} bytes. Leave out what is not part of the request.")
+    return b"".join(chunks)
 
 
 def declared_length(request: Request) -> int:

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from functools import partial
+from itertools import groupby, islice
 
 import structlog
 
@@ -79,7 +80,9 @@ class Submissions:
         self._database = database
         self._max_queued = max_queued
         self._max_running = max_running
-        self._batches: Batches[Submit, Accepted] = Batches("submissions", self._store, _AT_A_TIME)
+        self._waiting: dict[asyncio.Future[Accepted], Submit] = {}
+        self._stores = False
+        self._batches: Batches[Sequence[Submit], Sequence[_Outcome]] = Batches("submissions", self._store_each, 1)
 
     async def store(self, submit: Submit) -> Accepted:
         """Store a job; return when it is committed.
@@ -90,16 +93,55 @@ class Submissions:
             IntegrityError: Its model or dataset was deleted.
             Unavailable: The database is too busy. Nothing is stored.
         """
-        stored = self._batches.put(submit)
-        told = asyncio.wrap_future(stored)
-        done, _ = await asyncio.wait([told], timeout=PATIENCE_S)
-        if not done and stored.cancel():
-            raise Unavailable("The database is busy right now, and nothing was stored. Try again in a moment.")
-        return await told
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[Accepted] = loop.create_future()
+        self._waiting[told] = submit
+        if len(self._waiting) == 1:
+            loop.call_soon(self._begin)  # after all that came at the same moment
+        enough = loop.call_later(PATIENCE_S, self._give_up, told)
+        try:
+            return await told
+        finally:
+            enough.cancel()
+            self._waiting.pop(told, None)
 
     def close(self) -> None:
         """Store what waits, unless the database keeps us waiting."""
         self._batches.close()
+
+    def _begin(self) -> None:
+        """Have stored what waits, unless something is being stored: then it is the next."""
+        if self._stores or not self._waiting:
+            return
+        batch = dict(islice(self._waiting.items(), _AT_A_TIME))
+        for told in batch:
+            del self._waiting[told]
+        self._stores = True
+        stored = asyncio.wrap_future(self._batches.put(list(batch.values())))
+        stored.add_done_callback(partial(self._tell, list(batch)))
+
+    def _tell(
+        self, waiting: Sequence["asyncio.Future[Accepted]"], stored: "asyncio.Future[Sequence[_Outcome]]"
+    ) -> None:
+        self._stores = False
+        self._begin()
+        error = stored.exception()
+        outcomes = stored.result() if error is None else [error] * len(waiting)
+        for told, outcome in zip(waiting, outcomes, strict=True):
+            if told.done():  # whoever asked has left
+                continue
+            if isinstance(outcome, Accepted):
+                told.set_result(outcome)
+            else:
+                told.set_exception(outcome)
+
+    def _give_up(self, told: "asyncio.Future[Accepted]") -> None:
+        if self._waiting.pop(told, None):
+            why = "The database is busy right now, and nothing was stored. Try again in a moment."
+            told.set_exception(Unavailable(why))
+
+    def _store_each(self, batches: Sequence[Sequence[Submit]]) -> Sequence[Sequence[_Outcome]]:
+        return [self._store(batch) for batch in batches]
 
     def _store(self, submits: Sequence[Submit]) -> Sequence[_Outcome]:
         try:

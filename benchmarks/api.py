@@ -4,7 +4,8 @@
 over the rounds of the ratio within one. Load comes from a process of its own (`api_load.py`).
 
 * *get_job*: looks at 64 jobs that run, by 64 clients, against a route that returns one field.
-* *submit*: submits by 64 clients, each a whole check of the spec and a job in the database, against the same route.
+* *submit*: submits by 64 clients, each a whole check of another spec and a job in the database, against the same route;
+  `submit_of_post` is against a route that reads the same JSON and does nothing else.
 * *listing*: a page of 100 jobs of a team that has 100,000, against one of a team that has 1,000.
 * *download*: a file out of the database's chunks, against Starlette's `FileResponse` of the same bytes; SQLite and
   PostgreSQL.
@@ -76,14 +77,19 @@ def requests(bare: Served, tenant: Tenant, folder: Path, options: argparse.Names
     resolved = httpx.post(f"{tenant.service.url}/v1/jobs", json=spec, headers=headers, timeout=60).json()["spec"]
     tenant.forget_waiting()
     jobs = tenant.running_jobs(64, resolved)
-    submit = tenant.request("POST", "/v1/jobs", json.dumps(spec).encode(), Content_Type="application/json")
+    specs = [json.dumps(spec | {"name": f"job {n}", "target_sparsity": 0.5 + n / 1000}).encode() for n in range(64)]
+    submits, posts = (
+        [tenant.request("POST", path, each, Content_Type="application/json") for each in specs]
+        for path in ("/v1/jobs", "/bare")
+    )
     looks = [tenant.request("GET", f"/v1/jobs/{job}") for job in jobs]
-    found: dict[str, list[Load]] = {"bare": [], "get_job": [], "submit": []}
+    found: dict[str, list[Load]] = {"bare": [], "get_job": [], "bare post": [], "submit": []}
     for _ in range(options.rounds):  # the line must be as short in each round
         for name, port, asked in (
             ("bare", bare.port, [_BARE]),
             ("get_job", tenant.service.port, looks),
-            ("submit", tenant.service.port, [submit]),
+            ("bare post", bare.port, posts),
+            ("submit", tenant.service.port, submits),
         ):
             found[name].append(load(Plan(port, asked, options.connections, options.seconds)))
         tenant.forget_waiting()
@@ -93,6 +99,7 @@ def requests(bare: Served, tenant: Tenant, folder: Path, options: argparse.Names
     return {
         "get_job": ratio(found, "get_job", "bare"),
         "submit": ratio(found, "submit", "bare"),
+        "submit_of_post": ratio(found, "submit", "bare post"),
         "get_job_p99_ms": statistics.median(each.p99_ms for each in found["get_job"]),
         "listing": 1 / ratio(listing, "100 of many jobs", "100 of 1,000 jobs"),
     }

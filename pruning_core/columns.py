@@ -11,6 +11,10 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> Self:
+        """Itself: what does not change needs no copies, and pydantic makes one of a default for each instance."""
+        return self
+
 
 class Columns(Part):
     """The columns a task reads; no two of them are the same."""

@@ -1,7 +1,7 @@
 """The audit log: every call that could change something, written once and never again."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import insert, select
@@ -43,7 +43,11 @@ def record_call(session: WriteSession, call: Call) -> None:
 def record_calls(session: WriteSession, calls: Sequence[Call]) -> None:
     """Append entries; they are committed by the session's owner."""
     if calls:
-        session.execute(insert(AuditEntry), [{"id": new_id("aud"), **asdict(call)} for call in calls])
+        rows = [{"id": new_id("aud"), **{name: getattr(call, name) for name in _COLUMNS}} for call in calls]
+        session.execute(insert(AuditEntry.__table__), rows)  # type: ignore[arg-type] # it is a Table
+
+
+_COLUMNS = tuple(field.name for field in fields(Call))
 
 
 def list_audit(

@@ -1,5 +1,6 @@
 """JSON columns: JSONB on PostgreSQL, text on SQLite, and nothing in them that either would refuse."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 
@@ -32,8 +33,22 @@ def storable(value: JsonValue) -> JsonValue:
     return value
 
 
+def as_json(value: JsonValue) -> str:
+    """A document as the databases are given it: only what both can hold."""
+    try:
+        text = _STRICT.encode(value)
+    except ValueError:  # something in it is not finite
+        return _STRICT.encode(storable(value))
+    return text if _NUL not in text else _STRICT.encode(storable(value))
+
+
+_STRICT = json.JSONEncoder(allow_nan=False)
+_NUL = "\\u0000"
+"""As JSON has it; also what looks like it, which costs a second look and changes nothing."""
+
+
 class JsonDocument(TypeDecorator[JsonValue]):
-    """A JSON document; Python's None is SQL's NULL."""
+    """A JSON document, written by `as_json`; Python's None is SQL's NULL."""
 
     impl = JSON(none_as_null=True)
     cache_ok = True
@@ -41,7 +56,3 @@ class JsonDocument(TypeDecorator[JsonValue]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[JsonValue]:
         """Choose JSONB on PostgreSQL."""
         return dialect.type_descriptor(JSONB(none_as_null=True) if dialect.name == "postgresql" else self.impl_instance)
-
-    def process_bind_param(self, value: JsonValue, dialect: Dialect) -> JsonValue:
-        """Store only what both databases can hold."""
-        return storable(value)

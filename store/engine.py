@@ -12,6 +12,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from store import isolation
+from store.documents import as_json
 
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What is raised while the database cannot be reached: worth a 503, or another try."""
@@ -149,6 +150,7 @@ def _postgres_engine(url: URL, patient: bool) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,  # what users send has no place in a log
+        json_serializer=as_json,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
@@ -186,7 +188,9 @@ def _options(url: URL, patient: bool) -> str:
 
 
 def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_MS / 1000})
+    engine = create_engine(
+        url, hide_parameters=True, json_serializer=as_json, connect_args={"timeout": _BUSY_MS / 1000}
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: SQLiteConnection, _: ConnectionPoolEntry) -> None:

@@ -33,7 +33,7 @@ def write_events(
 ) -> None:
     """Insert the same event of several jobs, as `write_event` does that of one."""
     common = {"seq": seq, "type": type_, "attempt": attempt, "data": data}
-    session.execute(insert(Event), [{"job_id": job_id, **common} for job_id in job_ids])
+    session.execute(insert(Event.__table__), [{"job_id": job_id, **common} for job_id in job_ids])  # type: ignore[arg-type] # it is a Table
     queue_messages(session, job_ids, seq, type_, data)
 
 

@@ -43,6 +43,7 @@ _SPEC = json_body(JobSpec)
 
 
 # ── The first of all routes, which are tried in turn ─────────────────────────
+# `api.jobs.direct` answers them in FastAPI's place.
 
 
 async def get_one(
@@ -78,11 +79,6 @@ router.add_api_route(
     summary="Look at a job",
     response_model=JobView,
 )
-LOOK = router.routes[0]
-"""What `api.jobs.polled` answers in its place, unless it has parameters."""
-
-
-# ── The others ───────────────────────────────────────────────────────────────
 
 
 @router.post(
@@ -115,6 +111,12 @@ async def post(
         media_type="application/json",
         headers={"Location": f"/v1/jobs/{accepted.job.id}"},
     )
+
+
+LOOK, SUBMIT = router.routes
+
+
+# ── The others ───────────────────────────────────────────────────────────────
 
 
 @router.post(

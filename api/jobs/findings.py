@@ -1,5 +1,7 @@
 """What the checks of a submission find: problems to refuse it for, and advice to give with it."""
 
+from collections.abc import Iterable
+
 from api.problems import FieldError, pointer
 
 
@@ -9,13 +11,18 @@ class Findings:
     A check that rests on a field which is wrong itself would only puzzle: it asks `sound` first.
     """
 
-    def __init__(self, errors: list[FieldError]) -> None:
+    def __init__(self, errors: Iterable[FieldError] = ()) -> None:
         self.errors = list(errors)
         self.warnings: list[str] = []
 
     def wrong(self, path: tuple[str, ...], detail: str) -> None:
         """Note a problem with a field."""
         self.errors.append(FieldError(pointer(*path), detail))
+
+    def add(self, other: "Findings") -> None:
+        """Note all that others found."""
+        self.errors += other.errors
+        self.warnings += other.warnings
 
     def advise(self, warning: str) -> None:
         """Note advice."""

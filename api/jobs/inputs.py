@@ -4,25 +4,25 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from api.jobs.findings import Findings
-from api.jobs.shelf import Shelf
+from api.jobs.shelf import Reading, Shelf
 from api.jobs.spec import JobSpec
 from api.sources.fetches import Fetched
 from api.sources.uris import BadUri, Kind, Upload, parse
-from store import Dataset, Model, NotFound, ReadSession, get_model, has_webhook
+from store import Dataset, Model, NotFound, get_model, has_webhook
 
 Found = TypeVar("Found", Dataset, Model)
 
 
 def find_inputs(
-    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings, *, shelf: Shelf
+    reading: Reading, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings, *, shelf: Shelf
 ) -> tuple[Model | None, Dataset | None]:
     """The model and the dataset that a spec names; what cannot be found is noted."""
 
     def model(id_: str) -> Model:
-        return shelf.model(session, team_id, id_)
+        return shelf.model(reading, team_id, id_)
 
     def dataset(id_: str) -> Dataset:
-        return shelf.dataset(session, team_id, id_)
+        return shelf.dataset(reading, team_id, id_)
 
     return (
         _find(Kind.MODEL, spec.model, model, fetched, findings=findings),
@@ -30,9 +30,7 @@ def find_inputs(
     )
 
 
-def find_teacher(
-    session: ReadSession, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings
-) -> Model | None:
+def find_teacher(reading: Reading, team_id: str, spec: JobSpec, fetched: Fetched, findings: Findings) -> Model | None:
     """The model that a spec distils from; None where it names none but its own, or one that cannot be found.
 
     No column of a job refers to its teacher, so it is looked for each time.
@@ -41,16 +39,16 @@ def find_teacher(
         return None
 
     def model(id_: str) -> Model:
-        return get_model(session, team_id, id_)
+        return get_model(reading(), team_id, id_)
 
     return _find(
         Kind.MODEL, spec.distillation.teacher, model, fetched, findings=findings, path=("distillation", "teacher")
     )
 
 
-def find_webhook(session: ReadSession, team_id: str, spec: JobSpec, findings: Findings) -> None:
+def find_webhook(reading: Reading, team_id: str, spec: JobSpec, findings: Findings) -> None:
     """Note it if a spec names a webhook that the team does not have: who gets messages must know what signs them."""
-    if spec.webhook is not None and not has_webhook(session, team_id, spec.webhook):
+    if spec.webhook is not None and not has_webhook(reading(), team_id, spec.webhook):
         findings.wrong(
             ("webhook",),
             "webhook: your team has none of this URL. Create it first (POST /v1/webhooks), with `only_named` if it "

@@ -1,13 +1,16 @@
 """Checks that what a spec removes is there to be removed, and that something is left of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from math import ceil, prod
+from operator import attrgetter
 
 from api.jobs.findings import Findings
 from api.jobs.spec import JobSpec
-from api.models.shapes import shapes_of
-from pruning_core.architectures import ARCHITECTURES, missing_outputs, not_reducible, prunable_matrices
+from api.models.shapes import matrices_of
+from pruning_core.architectures import ARCHITECTURES, missing_outputs, not_reducible
 from pruning_core.granularity import HYBRID_BLOCK, MIXED, Block, Granularity, kind_of
 from pruning_core.methods import METHODS
 from store import Model
@@ -19,6 +22,21 @@ _HEADS = ("num_attention_heads", "n_heads", "n_head", "num_heads")
 _PLACES = {"head": "attention", "neuron": "feed-forward"}
 
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What of a spec decides which units there are.
+
+    Attributes:
+        granularity: what is removed.
+        modules: which matrices; None for all.
+        method: by its name.
+    """
+
+    granularity: Granularity
+    modules: str | None
+    method: str
 
 
 @dataclass(frozen=True)
@@ -36,11 +54,32 @@ class _Family:
     kind: str
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """The families of one kind, taken together.
+
+    Attributes:
+        name: what a unit is called.
+        families: how many there are.
+        units: how many units they have in all.
+        weights: how many weights.
+        smallest: weights of the smallest unit.
+        one_each: weights of one unit of each family.
+    """
+
+    name: str
+    families: int
+    units: int
+    weights: int
+    smallest: int
+    one_each: int
+
+
 def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
     """Note a pattern that selects nothing, and a target that would remove nothing, or everything of something."""
-    matrices = prunable_matrices(model.model_type, shapes_of(model), spec.pruning.modules)
+    matrices = matrices_of(model, spec.pruning.modules)
     if not matrices:
-        names = list(prunable_matrices(model.model_type, shapes_of(model)))
+        names = list(matrices_of(model))
         findings.wrong(
             ("pruning", "modules"),
             f"pruning.modules {spec.pruning.modules!r} selects none of the model's {len(names)} prunable matrices. "
@@ -58,20 +97,40 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
                 f"pruning.modules {spec.pruning.modules!r} selects leave none dead. The smaller model will be as large "
                 "as it is now."
             )
-    families = _families(spec, model, matrices, findings)
-    for kind in dict.fromkeys(family.kind for family in families):
+    kinds, faults = _kinds(_Choice(spec.granularity, spec.pruning.modules, spec.method), model)
+    findings.add(faults)
+    for kind in kinds:
         if findings.sound("target_sparsity"):
-            _check_target(spec, [family for family in families if family.kind == kind], findings)
+            _check_target(spec, kind, findings)
 
 
-def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
-    kind = kind_of(spec.granularity)
+@lru_cache(maxsize=256)
+def _kinds(choice: _Choice, model: Model) -> tuple[Sequence[_Kind], Findings]:
+    """The kinds of units that a choice leads to, and what was found on the way."""
+    findings = Findings()
+    families = _families(choice, model, matrices_of(model, choice.modules), findings)
+    kinds = [(name, list(group)) for name, group in groupby(families, key=attrgetter("kind"))]
+    return [
+        _Kind(
+            name,
+            families=len(group),
+            units=sum(max(1, round(each.weights / each.unit)) for each in group),
+            weights=sum(each.weights for each in group),
+            smallest=min(each.unit for each in group),
+            one_each=sum(each.unit for each in group),
+        )
+        for name, group in kinds
+    ], findings
+
+
+def _families(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+    kind = kind_of(choice.granularity)
     if kind == "layer":
         return _layers(model, matrices, findings)
     if kind == "head":
-        return _heads(spec, model, matrices, findings)
+        return _heads(choice, model, matrices, findings)
     if kind in MIXED:
-        return _mixed(spec, model, matrices, findings)
+        return _mixed(choice, model, matrices, findings)
     if kind == "2:4":
         odd = next((name for name, (_, inputs) in _sides(matrices).items() if inputs % 4), None)
         if odd is not None:
@@ -81,7 +140,7 @@ def _families(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings)
                 "it out with pruning.modules.",
             )
             return []
-    return _within_matrices(spec.granularity, matrices)
+    return _within_matrices(choice.granularity, matrices)
 
 
 def _can_die(spec: JobSpec, model: Model, matrices: Shapes) -> bool:
@@ -121,7 +180,7 @@ def _unit(granularity: Granularity, rows: int, columns: int) -> int:
             return 1
 
 
-def _heads(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+def _heads(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
     """Each layer's attention."""
     architecture = ARCHITECTURES[model.model_type]
     attention = {*architecture.queries, *architecture.positions, architecture.output}
@@ -130,31 +189,31 @@ def _heads(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) ->
         block, below = architecture.place(name) or ("", "")
         if below in attention:
             weights[block] = weights.get(block, 0) + prod(shape)
-        elif spec.pruning.modules is not None:
+        elif choice.modules is not None:
             findings.wrong(
                 ("pruning", "modules"),
                 f"pruning.modules selects {name!r}, which has no attention heads. Leave it out, or let it select "
                 "matrices of the attention only.",
             )
             return []
-    if METHODS[spec.method].reads_outputs and (missing := missing_outputs(model.model_type, matrices)):
+    if METHODS[choice.method].reads_outputs and (missing := missing_outputs(model.model_type, matrices)):
         findings.wrong(
             ("pruning", "modules"),
-            f"pruning.modules leaves out {missing[0]!r}, by which method {spec.method!r} ranks that layer's heads. Let "
-            "it select each attention's output projection, too.",
+            f"pruning.modules leaves out {missing[0]!r}, by which method {choice.method!r} ranks that layer's heads. "
+            "Let it select each attention's output projection, too.",
         )
         return []
     count = next((value for name in _HEADS if isinstance(value := model.config.get(name), int)), 1)
     return [_Family(size // count, size, "head") for size in weights.values()]
 
 
-def _mixed(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+def _mixed(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
     """Each layer's attention, or its matrices in blocks, and each layer's feed-forward."""
     architecture = ARCHITECTURES[model.model_type]
     if architecture.feed_forward is None:
         findings.wrong(
             ("pruning", "granularity"),
-            f"pruning.granularity {str(spec.granularity)!r} removes feed-forward neurons as wholes. "
+            f"pruning.granularity {str(choice.granularity)!r} removes feed-forward neurons as wholes. "
             f"{not_reducible(model.model_type)} Use another granularity.",
         )
         return []
@@ -170,9 +229,9 @@ def _mixed(spec: JobSpec, model: Model, matrices: Shapes, findings: Findings) ->
         else:
             attention[name] = matrices[name]
     found = [_Family(size // neurons[block], size, "neuron") for block, size in weights.items()]
-    if kind_of(spec.granularity) == "hybrid":
+    if kind_of(choice.granularity) == "hybrid":
         return _within_matrices(HYBRID_BLOCK, attention) + found
-    return _heads(spec, model, attention, findings) + found
+    return _heads(choice, model, attention, findings) + found
 
 
 def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
@@ -191,38 +250,30 @@ def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]
     return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
 
 
-def _check_target(spec: JobSpec, families: list[_Family], findings: Findings) -> None:
-    """Whether a target removes a unit of families of one kind, and leaves one of each."""
-    weights = sum(family.weights for family in families)
-    kept = round(spec.final_density * weights)
-    smallest = min(family.unit for family in families)
-    needed = sum(family.unit for family in families)
-    kind = families[0].kind
-    if 2 * (weights - kept) < smallest:
-        what = f"{weights:,} weights" if smallest == 1 else f"{sum(_count(f) for f in families):,} {kind}s"
-        least = (1 if smallest == 1 else ceil(smallest / 2)) / weights
+def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:
+    """Whether a target removes a unit of the families of one kind, and leaves one of each."""
+    kept = round(spec.final_density * kind.weights)
+    if 2 * (kind.weights - kept) < kind.smallest:
+        what = f"{kind.weights:,} weights" if kind.smallest == 1 else f"{kind.units:,} {kind.name}s"
+        least = (1 if kind.smallest == 1 else ceil(kind.smallest / 2)) / kind.weights
         findings.wrong(
             ("target_sparsity",),
             f"target_sparsity {spec.target_sparsity} removes none of {what}. Raise it to at least {least:.6g}.",
         )
-    elif kind == "layer" and 2 * kept < smallest:
+    elif kind.name == "layer" and 2 * kept < kind.smallest:
         findings.wrong(
             ("target_sparsity",),
-            f"target_sparsity {spec.target_sparsity} keeps less than half of one of {_count(families[0])} layers. "
-            f"Lower it to at most {1 - smallest / weights:.6g}.",
+            f"target_sparsity {spec.target_sparsity} keeps less than half of one of {kind.units} layers. Lower it to "
+            f"at most {1 - kind.smallest / kind.weights:.6g}.",
         )
-    elif kind != "layer" and kept < needed:
+    elif kind.name != "layer" and kept < kind.one_each:
         left = (
-            f"fewer than there are matrices ({len(families)})"
-            if needed == len(families)
-            else f"less than one {kind} of each {_PLACES.get(kind, 'matrix')} has ({needed:,})"
+            f"fewer than there are matrices ({kind.families})"
+            if kind.one_each == kind.families
+            else f"less than one {kind.name} of each {_PLACES.get(kind.name, 'matrix')} has ({kind.one_each:,})"
         )
         findings.wrong(
             ("target_sparsity",),
-            f"target_sparsity {spec.target_sparsity} keeps {kept:,} of {weights:,} weights, {left}. Lower it to at "
-            f"most {1 - needed / weights:.6g}.",
+            f"target_sparsity {spec.target_sparsity} keeps {kept:,} of {kind.weights:,} weights, {left}. Lower it to "
+            f"at most {1 - kind.one_each / kind.weights:.6g}.",
         )
-
-
-def _count(family: _Family) -> int:
-    return max(1, round(family.weights / family.unit))

@@ -1,6 +1,5 @@
 """Makes of a submitted spec a whole one, with every default and everything inferred, or says all that is wrong."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -16,7 +15,7 @@ from api.jobs.inputs import find_inputs, find_teacher, find_webhook
 from api.jobs.labels import HOLDOUT, check_rows, read_labels, training_rows
 from api.jobs.matrices import check_matrices
 from api.jobs.reading import read_spec
-from api.jobs.shelf import Shelf
+from api.jobs.shelf import Reading, Shelf
 from api.jobs.spec import JobSpec, Splits
 from api.jobs.splits import Chosen, choose_splits
 from api.jobs.teacher import check_teacher
@@ -25,7 +24,7 @@ from api.problems import Invalid
 from api.sources.fetches import NOTHING, Fetched
 from api.sources.uris import Kind
 from pruning_core.architectures import width
-from store import BlobStore, Dataset, JsonObject, Model, ReadSession
+from store import BlobStore, Dataset, JsonObject, Model
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,39 @@ class Resolved:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What a spec says of its data.
+
+    Attributes:
+        splits: which; `eval` may be null, or left out.
+        leaves_eval: whether it is left out.
+        task: as the spec has it.
+        named: the fields of the task that it names.
+        task_type: the task, where the spec says no more of it.
+    """
+
+    splits: Splits
+    leaves_eval: bool
+    task: Task | None
+    named: frozenset[str]
+    task_type: str | None
+
+
+@dataclass(frozen=True)
 class _Data:
-    """What a dataset turned out to be for a job."""
+    """What a dataset turned out to be for a job; `train_rows` is None where none could be held out."""
 
     task: Task
     chosen: Chosen
     labels: list[Value]
-    train_rows: int
+    train_rows: int | None
 
 
-def resolve(
-    session: ReadSession, team_id: str, document: JsonObject, shelf: Shelf, sources: Fetched = NOTHING
-) -> Resolved:
+def resolve(reading: Reading, team_id: str, document: JsonObject, shelf: Shelf, sources: Fetched = NOTHING) -> Resolved:
     """Check a spec whole and complete it; reads, and stores nothing.
 
     Args:
-        session: where to look for what it names.
+        reading: how to look for what it names that is not on the shelf.
         team_id: whose.
         document: the spec as submitted.
         shelf: where models and datasets are.
@@ -77,34 +93,37 @@ def resolve(
 
     Raises:
         Invalid: Something is wrong; as many problems as can be told at once are named.
+        NotAtHand: It takes a look at the database, and `reading` may not.
     """
-    reading = read_spec(document)
-    findings = Findings(reading.errors)
-    spec = reading.spec
+    read = read_spec(document)
+    findings = Findings(read.errors)
+    spec = read.spec
     if spec is None:
         raise _refusal(findings)
-    model, dataset = find_inputs(session, team_id, spec, sources, findings, shelf=shelf)
-    teacher = find_teacher(session, team_id, spec, sources, findings)
-    find_webhook(session, team_id, spec, findings)
+    model, dataset = find_inputs(reading, team_id, spec, sources, findings, shelf=shelf)
+    teacher = find_teacher(reading, team_id, spec, sources, findings)
+    find_webhook(reading, team_id, spec, findings)
     if model is not None:
         check_matrices(spec, model, findings)
-        check_zeros(spec, model, findings, blobs=shelf.blobs)
+        if spec.pruning.start_from_mask:
+            reading()  # the weights, too
+            check_zeros(spec, model, findings, blobs=shelf.blobs)
         length = fitting_length(spec, model, findings)
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None
     if dataset is not None:
-        data = _look_at_data(spec, reading.task_type, dataset, (model, teacher), findings, blobs=shelf.blobs)
-    if model is None or dataset is None or data is None or findings.errors:
+        data = _look_at_data(spec, read.task_type, dataset, (model, teacher), findings, blobs=shelf.blobs)
+    if model is None or dataset is None or data is None or data.train_rows is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
     advise(spec, steps, findings)
-    check_workers(session, spec, findings)
+    check_workers(reading, spec, findings)
     whole = spec.resolved(data.train_rows, width(model.config)).model_copy(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}
     )
     whole = _pinned(whole, sources, teacher)
     answered = _document(whole, data, steps)
-    for name, given in reading.found_out.items():
+    for name, given in read.found_out.items():
         if given != answered[name]:
             shown = compact(answered[name])
             findings.wrong((name,), f"{name} follows from the rest of the spec, and is {shown}. Leave it out.")
@@ -150,34 +169,41 @@ def _look_at_data(
 ) -> _Data | None:
     """Columns, splits, labels and rows, and whether the models suit; None where one of them is not clear."""
     model, teacher = models
-    columns = _columns_of(dataset)
-    rows = {split.split: split.rows for split in dataset.splits}
-    chosen = choose_splits(spec.splits, rows, findings) if findings.sound("splits") else None
-    task = task_columns(spec.task, task_type, columns, findings) if findings.sound("task") else None
-    if task is not None and model is not None:
-        check_task(task, model, findings)
-    if chosen is None or task is None:
+    named = frozenset() if spec.task is None else frozenset(spec.task.model_fields_set)
+    asked = _Asked(spec.splits, "eval" not in spec.splits.model_fields_set, spec.task, named, task_type)
+    data, found = _read_data(asked, dataset, models, findings.sound("splits"), findings.sound("task"))
+    findings.add(found)
+    if data is None:
         return None
+    if model is not None:
+        check_untrained(spec, data.task, data.labels, model, findings)
+        if teacher is not None:
+            check_teacher(spec, data.task, data.labels, (teacher, model), findings, blobs=blobs)
+    if data.train_rows is not None:
+        check_steps(spec, data.train_rows, findings)
+    return data
+
+
+@lru_cache(maxsize=64)  # many jobs are about the same data
+def _read_data(
+    asked: _Asked, dataset: Dataset, models: tuple[Model | None, Model | None], splits_are_sound: bool, task_is: bool
+) -> tuple[_Data | None, Findings]:
+    """Columns, splits, labels and rows, and what was found on the way."""
+    findings = Findings()
+    columns = {column.name: column for column in map(Column.model_validate, dataset.columns)}
+    rows = {split.split: split.rows for split in dataset.splits}
+    chosen = choose_splits(asked.splits, rows, findings) if splits_are_sound else None
+    task = task_columns(asked.task, asked.task_type, columns, findings) if task_is else None
+    if task is not None and models[0] is not None:
+        check_task(task, models[0], findings)
+    if chosen is None or task is None:
+        return None, findings
     whole = check_rows(task, columns, chosen, findings)
     # The model's order of the labels goes before the teacher's: in it the model's own head stays of use.
     labels = read_labels(task, columns, chosen, [each.config for each in models if each is not None], findings)
     if labels is None or not whole:
-        return None
-    if model is not None:
-        check_untrained(spec, task, labels, model, findings)
-        if teacher is not None:
-            check_teacher(spec, task, labels, (teacher, model), findings, blobs=blobs)
-    train_rows = training_rows(task, rows[chosen.train], columns, chosen, findings)
-    if train_rows is None:
-        return None
-    check_steps(spec, train_rows, findings)
-    return _Data(task, chosen, labels, train_rows)
-
-
-@lru_cache(maxsize=64)
-def _columns_of(dataset: Dataset) -> Mapping[str, Column]:
-    """By name; read once for a dataset that is kept on a shelf."""
-    return {column.name: column for column in map(Column.model_validate, dataset.columns)}
+        return None, findings
+    return _Data(task, chosen, labels, training_rows(task, rows[chosen.train], columns, chosen, findings)), findings
 
 
 def _document(spec: JobSpec, data: _Data, steps: int) -> JsonObject:

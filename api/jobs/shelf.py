@@ -1,7 +1,7 @@
-"""The models and datasets that jobs name: read once, since they never change."""
+"""What checks of jobs read: models and datasets, which never change, are read once."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from store import BlobStore, Dataset, Model, ReadSession, get_dataset, get_model
 
@@ -9,6 +9,23 @@ Kept = TypeVar("Kept", Dataset, Model)
 
 #: More than these are not held; whoever uses so many at once reads some of them again.
 _MOST = 64
+
+
+class NotAtHand(Exception):
+    """Something must be read from the database, which takes a thread that may wait."""
+
+
+Reading = Callable[[], ReadSession]
+"""Gives a session, or raises `NotAtHand`."""
+
+
+def at_hand() -> NoReturn:
+    """What whoever may not wait reads with: there is what the shelf holds, and nothing else.
+
+    Raises:
+        NotAtHand: Always.
+    """
+    raise NotAtHand
 
 
 class Shelf:
@@ -26,21 +43,21 @@ class Shelf:
         self._models: dict[tuple[str, str], Model] = {}
         self._datasets: dict[tuple[str, str], Dataset] = {}
 
-    def model(self, session: ReadSession, team_id: str, model_id: str) -> Model:
+    def model(self, reading: Reading, team_id: str, model_id: str) -> Model:
         """A team's model.
 
         Raises:
             NotFound: The team has no such model.
         """
-        return _kept(self._models, session, team_id, model_id, read=get_model)
+        return _kept(self._models, reading, team_id, model_id, read=get_model)
 
-    def dataset(self, session: ReadSession, team_id: str, dataset_id: str) -> Dataset:
+    def dataset(self, reading: Reading, team_id: str, dataset_id: str) -> Dataset:
         """A team's dataset.
 
         Raises:
             NotFound: The team has no such dataset.
         """
-        return _kept(self._datasets, session, team_id, dataset_id, read=get_dataset)
+        return _kept(self._datasets, reading, team_id, dataset_id, read=get_dataset)
 
     def clear(self) -> None:
         """Read all of it again."""
@@ -50,14 +67,14 @@ class Shelf:
 
 def _kept(
     kept: dict[tuple[str, str], Kept],
-    session: ReadSession,
+    reading: Reading,
     team_id: str,
     id_: str,
     *,
     read: Callable[[ReadSession, str, str], Kept],
 ) -> Kept:
     if (found := kept.get((team_id, id_))) is None:
-        found = read(session, team_id, id_)
+        found = read(reading(), team_id, id_)
         if len(kept) >= _MOST:
             kept.clear()
         kept[team_id, id_] = found

@@ -5,8 +5,7 @@ from math import prod
 from pydantic import BaseModel, Field
 
 from api.jobs.resolve import Resolved
-from api.models.shapes import shapes_of
-from pruning_core.architectures import prunable_matrices
+from api.models.shapes import matrices_of, shapes_of
 from pruning_core.methods import METHODS
 
 #: The schedule is shown at about this many steps.
@@ -70,7 +69,7 @@ def _memory(resolved: Resolved) -> MemoryView:
     spec, model = resolved.spec, resolved.model
     shapes = shapes_of(model)
     parameters = sum(map(prod, shapes.values()))
-    prunable = sum(map(prod, prunable_matrices(model.model_type, shapes, spec.pruning.modules).values()))
+    prunable = sum(map(prod, matrices_of(model, spec.pruning.modules).values()))
     embeddings = sum(prod(shape) for name, shape in shapes.items() if "embedding" in name and len(shape) == 2)
     still = (embeddings if spec.training.freeze_embeddings else 0) * _FLOAT_BYTES
     others = parameters - prunable - (embeddings if spec.training.freeze_embeddings else 0)

@@ -28,7 +28,7 @@ def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobS
     Raises:
         BlobCorrupt: A file is damaged.
     """
-    if not spec.pruning.start_from_mask or kind_of(spec.granularity) != "element":
+    if kind_of(spec.granularity) != "element":
         return
     if not (findings.sound("pruning") and findings.sound("target_sparsity")):
         return

@@ -5,8 +5,8 @@ from math import prod
 
 from pydantic import BaseModel, Field
 
-from api.models.shapes import shapes_of
-from pruning_core.architectures import max_tokens, prunable_matrices
+from api.models.shapes import matrices_of
+from pruning_core.architectures import max_tokens
 from store import Model
 
 
@@ -42,7 +42,7 @@ class ModelView(BaseModel):
 
 def model_view(model: Model) -> ModelView:
     """Show a model."""
-    matrices = prunable_matrices(model.model_type, shapes_of(model))
+    matrices = matrices_of(model)
     return ModelView(
         id=model.id,
         uri=f"upload://{model.id}",

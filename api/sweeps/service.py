@@ -84,7 +84,7 @@ def _checked(here: Services, caller: Principal, body: Body, sources: Fetched) ->
     with here.database.read() as session:
         for index, point in enumerate(points_of(grid)):
             try:
-                resolved.append(resolve(session, caller.team_id, spec_at(base, point), shelf, sources))
+                resolved.append(resolve(lambda: session, caller.team_id, spec_at(base, point), shelf, sources))
             except Invalid as error:
                 faults[index] = error.errors
     if faults:

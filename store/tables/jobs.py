@@ -79,7 +79,8 @@ class Job(Base):
 
 
 # What store.scheduling reads: few jobs wait or run, however many are done. The conditions must be spelt there as here,
-# or the databases do not see that these indexes answer them.
+# or the databases do not see that these indexes answer them. The first holds, after the order of the line, what else
+# store.places tells the line from.
 Index(
     "ix_job_waiting",
     Job.team_id,
@@ -87,6 +88,8 @@ Index(
     Job.priority.desc(),
     Job.created_at,
     Job.id,
+    Job.not_before,
+    Job.gpus,
     sqlite_where=text("status = 'queued'"),
     postgresql_where=text("status = 'queued'"),
 )

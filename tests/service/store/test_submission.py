@@ -1,17 +1,24 @@
 """Submitting: a job, its first event and its idempotency key, all or nothing, once per key."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import inspect, update
 
 from store import (
     Database,
     IdempotencyConflict,
+    Job,
     JobStatus,
+    JsonValue,
     NewJob,
     NotFound,
+    Submission,
+    Submitted,
     create_job,
+    create_jobs,
     ensure_team,
     events_after,
     get_job,
@@ -33,6 +40,29 @@ def test_a_submitted_job_waits_and_says_so_in_its_first_event(database: Database
     assert (job.spec, job.tags, job.warnings, job.result) == ({"a": [1, None]}, {"k": "v"}, ["few rows"], None)
     assert job.created_at.utcoffset() is not None
     assert (event.seq, event.type, event.data) == (1, "submitted", {"status": "queued"})
+
+
+def test_jobs_submitted_together_are_returned_as_they_are_read(database: Database, team: str) -> None:
+    others = [replace(NEW, name="second", priority=3, gpus=2, total_steps=7), replace(NEW, tags={}, warnings=[])]
+    with database.write() as session:
+        submitted = create_jobs(session, team, [Submission(each) for each in [NEW, *others]])
+    columns = inspect(Job).columns.keys()
+    with database.read() as session:
+        for each in submitted:
+            assert isinstance(each, Submitted)
+            read = get_job(session, team, each.job.id)
+            assert {name: getattr(each.job, name) for name in columns} == {
+                name: getattr(read, name) for name in columns
+            }
+
+
+def test_a_document_holds_nothing_that_a_database_refuses(database: Database, team: str) -> None:
+    spec: dict[str, JsonValue] = {"lost": math.nan, "a\0": ["b\0", "\\u0000", math.inf, "ä\ud83d\ude00"]}
+    with database.write() as session:
+        job_id = create_job(session, team, replace(NEW, spec=spec)).job.id
+    with database.read() as session:
+        read = get_job(session, team, job_id).spec
+    assert read == {"lost": None, "a\ufffd": ["b\ufffd", "\\u0000", None, "ä\U0001f600"]}
 
 
 def test_the_same_request_again_gets_the_first_job(database: Database, team: str) -> None:

@@ -70,11 +70,11 @@ def together(submissions: Submissions, *submits: Submit) -> list[Outcome]:
     store = submissions._batches._work
     sizes: list[int] = []
 
-    def held(batch: list[Submit]) -> object:
+    def held(batches: list[list[Submit]]) -> object:
         begun.set()
         assert gate.wait(30)
-        sizes.append(len(batch))
-        return store(batch)
+        sizes.extend(map(len, batches))
+        return store(batches)
 
     submissions._batches._work = held  # type: ignore[assignment]
 
@@ -82,8 +82,8 @@ def together(submissions: Submissions, *submits: Submit) -> list[Outcome]:
         first = asyncio.create_task(_told(submissions.store(submit(submits[0].team_id, priority=-1))))
         await asyncio.to_thread(begun.wait, 30)
         others = [asyncio.create_task(_told(submissions.store(each))) for each in submits]
-        while submissions._batches._queue.qsize() < len(submits):  # noqa: ASYNC110 - nothing tells of what waits
-            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(submissions._waiting) == len(submits)
         gate.set()
         await first
         return list(await asyncio.gather(*others))

@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.documents import JsonValue, storable
+from store.documents import JsonValue, as_json, storable
 
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -16,7 +16,8 @@ documents = st.recursive(
 
 @given(documents)
 def test_every_document_becomes_strict_json_without_nul(document: JsonValue) -> None:
-    text = json.dumps(storable(document), allow_nan=False, ensure_ascii=False)
+    text = as_json(document)
+    assert json.loads(text) == json.loads(json.dumps(storable(document)))
     assert "\0" not in text
     assert "\\u0000" not in text.replace("\\\\", "")
 
