@@ -81,4 +81,5 @@ def list_audit(
         rows = rows.where(AuditEntry.target_id == target_id)
     if since is not None:
         rows = rows.where(AuditEntry.created_at >= since)
-    return page_of(session, rows, AuditEntry, sort="-created_at", limit=limit, cursor=cursor)
+    filters = [key_id, target_id, None if since is None else since.isoformat()]
+    return page_of(session, rows, AuditEntry, sort="-created_at", filters=filters, limit=limit, cursor=cursor)

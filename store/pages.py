@@ -119,7 +119,7 @@ def page_of(
     Raises:
         InvalidCursor: The cursor is not one that this listing gave out.
     """
-    order = Order(sort, filters)
+    order = Order(sort, [table.__tablename__, filters])
     column = cast(InstrumentedAttribute[Any], getattr(table, order.column))
     keys = (column, table.id)
     falling = sort.startswith("-")

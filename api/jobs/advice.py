@@ -13,6 +13,9 @@ _FIRST_ORDER_WINS_BELOW = 0.15
 #: Zero-initialised scores prune at random until the first gradients have told weights apart.
 _ZEROS_NEED_STEPS = 3000
 
+#: Transformers are fine-tuned with 1e-5 to 1e-3; far above that nothing is left of what they knew.
+_MOST_LEARNS_AT = 1e-2
+
 
 def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
     """Note where a method is outside the regime it is good in."""
@@ -28,6 +31,13 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
             f"At a density of {spec.final_density:.0%} first-order methods, such as 'movement', are usually much "
             f"better than {spec.method!r}, which looks at the weights alone."
         )
+    for name in ("learning_rate", "dense_learning_rate"):
+        rate = getattr(spec.training, name)
+        if spec.trains and rate is not None and rate > _MOST_LEARNS_AT:
+            findings.advise(
+                f"At training.{name} {rate:g} a pretrained model usually unlearns all it knew and ends at one class. "
+                "Leave it out, or take 1e-5 to 1e-3."
+            )
     if spec.pruning.params.get("score_init") == "zeros" and steps < _ZEROS_NEED_STEPS:
         findings.advise(
             f"Scores that start at zero usually collapse in runs of fewer than {_ZEROS_NEED_STEPS:,} steps, and this "

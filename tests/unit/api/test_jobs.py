@@ -133,6 +133,15 @@ def test_jobs_are_filtered_and_paged(api: Api, spec: dict[str, Any]) -> None:
         assert pointers(api.get("/v1/jobs", params={"cursor": cursor, **other})) == {"/query/cursor"}
 
 
+@pytest.mark.parametrize("other", ["datasets", "models", "sweeps", "keys", "audit", "webhooks"])
+def test_a_cursor_of_another_list_is_refused(api: Api, model: str, dataset: str, other: str) -> None:
+    for _ in range(2):
+        api.submit({"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.5})
+    cursor = api.get("/v1/jobs?limit=1").json()["next_cursor"]
+    assert api.get(f"/v1/jobs?cursor={cursor}").status_code == 200
+    assert pointers(api.get(f"/v1/{other}", params={"cursor": cursor})) == {"/query/cursor"}
+
+
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [

@@ -71,6 +71,15 @@ def test_an_order_by_sensitivity_wants_a_model_that_knows_its_task(api: Api, mod
         assert ("says little of a model" in warnings) == advised
 
 
+@pytest.mark.parametrize("rate", [1.0, 0.011, 0.01, None])
+@pytest.mark.parametrize("name", ["learning_rate", "dense_learning_rate"])
+def test_rates_at_which_nothing_is_learnt_are_advised_against(
+    api: Api, model: str, dataset: str, name: str, rate: float | None
+) -> None:
+    warnings = validated(api, model, dataset, training={name: rate})["warnings"]
+    assert any(f"At training.{name} " in each for each in warnings) is (rate is not None and rate > 0.01)
+
+
 def test_l0_is_advised_against_in_short_runs(api: Api, model: str, dataset: str) -> None:
     """100 steps of sentence pairs end at 0.42 accuracy, with `movement` at 0.67 (docs/methods.md, short jobs)."""
     for method, steps, advised in (("l0", 100, True), ("l0", 301, False), ("movement", 100, False)):
