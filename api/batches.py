@@ -34,8 +34,9 @@ class Batches(Generic[Item, Outcome]):
         """Hand over an item and return at once. The future can be cancelled until the item's batch begins."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread  # not before: where no thread can be had, the next one tries again
         done: Future[Outcome] = Future()
         self._queue.put((item, done))
         return done

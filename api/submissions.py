@@ -81,7 +81,7 @@ class Submissions:
         self._max_queued = max_queued
         self._max_running = max_running
         self._waiting: dict[asyncio.Future[Accepted], Submit] = {}
-        self._stores = False
+        self._under_way = 0
         self._batches: Batches[Sequence[Submit], Sequence[_Outcome]] = Batches("submissions", self._store_each, 1)
 
     async def store(self, submit: Submit) -> Accepted:
@@ -107,33 +107,32 @@ class Submissions:
 
     def close(self) -> None:
         """Store what waits, unless the database keeps us waiting."""
+        while self._waiting:
+            self._hand_over()
         self._batches.close()
 
     def _begin(self) -> None:
         """Have stored what waits, unless something is being stored: then it is the next."""
-        if self._stores or not self._waiting:
-            return
+        if self._waiting and not self._under_way:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         batch = dict(islice(self._waiting.items(), _AT_A_TIME))
         for told in batch:
             del self._waiting[told]
-        self._stores = True
-        stored = asyncio.wrap_future(self._batches.put(list(batch.values())))
-        stored.add_done_callback(partial(self._tell, list(batch)))
+        try:
+            stored = asyncio.wrap_future(self._batches.put(list(batch.values())))
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is stored, and those who wait are told
+            _tell(list(batch), [error] * len(batch))
+            return
+        self._under_way += 1
+        stored.add_done_callback(partial(self._end, list(batch)))
 
-    def _tell(
-        self, waiting: Sequence["asyncio.Future[Accepted]"], stored: "asyncio.Future[Sequence[_Outcome]]"
-    ) -> None:
-        self._stores = False
-        self._begin()
+    def _end(self, waiting: Sequence["asyncio.Future[Accepted]"], stored: "asyncio.Future[Sequence[_Outcome]]") -> None:
+        self._under_way -= 1
         error = stored.exception()
-        outcomes = stored.result() if error is None else [error] * len(waiting)
-        for told, outcome in zip(waiting, outcomes, strict=True):
-            if told.done():  # whoever asked has left
-                continue
-            if isinstance(outcome, Accepted):
-                told.set_result(outcome)
-            else:
-                told.set_exception(outcome)
+        _tell(waiting, stored.result() if error is None else [error] * len(waiting))
+        self._begin()
 
     def _give_up(self, told: "asyncio.Future[Accepted]") -> None:
         if self._waiting.pop(told, None):
@@ -191,9 +190,19 @@ class Submissions:
                 for _, group in groupby(stored, key=together):
                     turn_to_another_team(session)
                     places |= places_of(session, [each.job for each in group], self._max_running)
-        except DATABASE_AWAY as error:
+        except Exception as error:  # noqa: BLE001 - to say that it went wrong would have them submitted twice
             log.warning("places_not_told", error=str(error).partition("\n")[0])
         return places
+
+
+def _tell(waiting: Sequence["asyncio.Future[Accepted]"], outcomes: Sequence[Accepted | BaseException]) -> None:
+    for told, outcome in zip(waiting, outcomes, strict=True):
+        if told.done():  # whoever asked has left
+            continue
+        if isinstance(outcome, Accepted):
+            told.set_result(outcome)
+        else:
+            told.set_exception(outcome)
 
 
 def _by_team(submits: Sequence[Submit]) -> dict[str, list[int]]:

@@ -104,7 +104,7 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
             _check_target(spec, kind, findings)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _kinds(choice: _Choice, model: Model) -> tuple[Sequence[_Kind], Findings]:
     """The kinds of units that a choice leads to, and what was found on the way."""
     findings = Findings()

@@ -1,6 +1,7 @@
 """Makes of a submitted spec a whole one, with every default and everything inferred, or says all that is wrong."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
@@ -72,6 +73,14 @@ class _Asked:
 
 
 @dataclass(frozen=True)
+class _Columns:
+    """A dataset, by which it is told from others, and its columns."""
+
+    dataset: Dataset
+    by_name: Mapping[str, Column] = field(compare=False)
+
+
+@dataclass(frozen=True)
 class _Data:
     """What a dataset turned out to be for a job; `train_rows` is None where none could be held out."""
 
@@ -112,7 +121,8 @@ def resolve(reading: Reading, team_id: str, document: JsonObject, shelf: Shelf, 
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None
     if dataset is not None:
-        data = _look_at_data(spec, read.task_type, dataset, (model, teacher), findings, blobs=shelf.blobs)
+        columns = _Columns(dataset, shelf.columns(reading, dataset))
+        data = _look_at_data(spec, read.task_type, columns, (model, teacher), findings, blobs=shelf.blobs)
     if model is None or dataset is None or data is None or data.train_rows is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
@@ -161,7 +171,7 @@ def _refusal(findings: Findings) -> Invalid:
 def _look_at_data(
     spec: JobSpec,
     task_type: str | None,
-    dataset: Dataset,
+    columns: _Columns,
     models: tuple[Model | None, Model | None],
     findings: Findings,
     *,
@@ -171,7 +181,7 @@ def _look_at_data(
     model, teacher = models
     named = frozenset() if spec.task is None else frozenset(spec.task.model_fields_set)
     asked = _Asked(spec.splits, "eval" not in spec.splits.model_fields_set, spec.task, named, task_type)
-    data, found = _read_data(asked, dataset, models, findings.sound("splits"), findings.sound("task"))
+    data, found = _read_data(asked, columns, models, findings.sound("splits"), findings.sound("task"))
     findings.add(found)
     if data is None:
         return None
@@ -186,12 +196,11 @@ def _look_at_data(
 
 @lru_cache(maxsize=64)  # many jobs are about the same data
 def _read_data(
-    asked: _Asked, dataset: Dataset, models: tuple[Model | None, Model | None], splits_are_sound: bool, task_is: bool
+    asked: _Asked, read: _Columns, models: tuple[Model | None, Model | None], splits_are_sound: bool, task_is: bool
 ) -> tuple[_Data | None, Findings]:
     """Columns, splits, labels and rows, and what was found on the way."""
     findings = Findings()
-    columns = {column.name: column for column in map(Column.model_validate, dataset.columns)}
-    rows = {split.split: split.rows for split in dataset.splits}
+    columns, rows = read.by_name, {split.split: split.rows for split in read.dataset.splits}
     chosen = choose_splits(asked.splits, rows, findings) if splits_are_sound else None
     task = task_columns(asked.task, asked.task_type, columns, findings) if task_is else None
     if task is not None and models[0] is not None:

@@ -1,8 +1,9 @@
 """What checks of jobs read: models and datasets, which never change, are read once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn, TypeVar
 
+from api.datasets.columns import Column
 from store import BlobStore, Dataset, Model, ReadSession, get_dataset, get_model
 
 Kept = TypeVar("Kept", Dataset, Model)
@@ -42,6 +43,7 @@ class Shelf:
         self.blobs = blobs
         self._models: dict[tuple[str, str], Model] = {}
         self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._columns: dict[Dataset, Mapping[str, Column]] = {}
 
     def model(self, reading: Reading, team_id: str, model_id: str) -> Model:
         """A team's model.
@@ -59,10 +61,21 @@ class Shelf:
         """
         return _kept(self._datasets, reading, team_id, dataset_id, read=get_dataset)
 
+    def columns(self, reading: Reading, dataset: Dataset) -> Mapping[str, Column]:
+        """A dataset's columns by their names. To make them of a large dataset's row takes long, too."""
+        if (found := self._columns.get(dataset)) is None:
+            reading()
+            found = {column.name: column for column in map(Column.model_validate, dataset.columns)}
+            if len(self._columns) >= _MOST:
+                self._columns.clear()
+            self._columns[dataset] = found
+        return found
+
     def clear(self) -> None:
         """Read all of it again."""
         self._models.clear()
         self._datasets.clear()
+        self._columns.clear()
 
 
 def _kept(

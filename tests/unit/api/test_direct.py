@@ -7,7 +7,9 @@ from fastapi.testclient import TestClient
 from httpx2 import Response  # what Starlette's client answers with
 
 from api.app import create_app
-from store import Database, Settings
+from api.jobs.resolve import resolve
+from api.jobs.shelf import NotAtHand, Shelf, at_hand
+from store import Database, DatabaseBlobStore, JsonObject, Settings
 from tests.unit.api.calling import Api
 from tests.unit.api.conftest import new_team
 
@@ -135,3 +137,17 @@ def test_bodies_that_are_no_specs_are_answered_alike(api: Api, body: bytes) -> N
 def test_a_submit_with_a_key_is_one_job_by_either_way(api: Api, spec: dict[str, object]) -> None:
     short, long = submitted_both_ways(api, json.dumps(spec).encode(), **{"Idempotency-Key": "k"})
     assert short.json()["id"] == long.json()["id"]
+
+
+def test_columns_are_not_made_where_others_wait(model: str, dataset: str, api: Api) -> None:
+    """Hundreds of columns of a thousand values each take longer than requests may be kept waiting."""
+    shelf = Shelf(DatabaseBlobStore(api.database))
+    spec: JsonObject = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.5}
+    with api.database.read() as session:
+        shelf.model(lambda: session, api.team, model.removeprefix("upload://"))
+        shelf.dataset(lambda: session, api.team, dataset.removeprefix("upload://"))
+        with pytest.raises(NotAtHand):
+            resolve(at_hand, api.team, spec, shelf)
+        resolve(lambda: session, api.team, spec, shelf)
+    for change in ({}, {"task": {"text": "text", "label": "label"}}, {"splits": {"eval": None}}):
+        resolve(at_hand, api.team, {**spec, **change}, shelf)

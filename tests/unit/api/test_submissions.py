@@ -230,15 +230,62 @@ def test_while_the_database_is_away_all_are_told_and_later_ones_are_stored(
     assert len(jobs_of(database, ours)) == 1
 
 
+@pytest.mark.parametrize("error", [OperationalError("SELECT", {}, Exception("database is locked")), ValueError()])
 def test_a_place_that_cannot_be_told_takes_no_answer_away(
-    submissions: Submissions, team: Callable[[], str], database: Database, monkeypatch: pytest.MonkeyPatch
+    submissions: Submissions,
+    team: Callable[[], str],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
 ) -> None:
-    def away(*_: object) -> None:
-        raise OperationalError("SELECT", {}, Exception("database is locked"))
+    def fail(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr("api.submissions.places_of", away)
+    monkeypatch.setattr("api.submissions.places_of", fail)
     ours = team()
     [accepted] = together(submissions, submit(ours))
     assert isinstance(accepted, Accepted)
     assert accepted.place is None
     assert accepted.job.id in jobs_of(database, ours)
+    assert len(jobs_of(database, ours)) == 2, "this one, and the one that held it up: none twice"
+
+
+def test_what_waits_when_the_service_ends_is_stored_and_told(
+    submissions: Submissions, team: Callable[[], str], database: Database
+) -> None:
+    ours = team()
+    begun, gate = threading.Event(), threading.Event()
+    store = submissions._batches._work
+
+    def held(batches: list[list[Submit]]) -> object:
+        begun.set()
+        assert gate.wait(30)
+        return store(batches)
+
+    submissions._batches._work = held  # type: ignore[assignment]
+
+    async def story() -> list[Outcome]:
+        first = asyncio.create_task(_told(submissions.store(submit(ours))))
+        await asyncio.to_thread(begun.wait, 30)
+        second = asyncio.create_task(_told(submissions.store(submit(ours))))
+        await asyncio.sleep(0.05)
+        threading.Timer(0.2, gate.set).start()
+        submissions.close()
+        async with asyncio.timeout(30):
+            return [await first, await second]
+
+    assert [type(each) for each in asyncio.run(story())] == [Accepted, Accepted]
+    assert len(jobs_of(database, ours)) == 2
+
+
+def test_a_thread_that_cannot_be_had_costs_one_answer_and_no_more(
+    submissions: Submissions, team: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    ours = team()
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    assert isinstance(asyncio.run(_told(submissions.store(submit(ours)))), RuntimeError)
+    monkeypatch.undo()
+    assert isinstance(asyncio.run(_told(submissions.store(submit(ours)))), Accepted)
