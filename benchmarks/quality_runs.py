@@ -66,7 +66,7 @@ CLAIMED = (0.03, 0.1)
 COMPARED = ("movement", "magnitude")
 OTHERS = ("soft_movement", "l0", "frozen", "taylor")
 #: Those whose distilled runs have several seeds, too.
-DISTILLED_COMPARED = ("l0", "taylor")
+DISTILLED_COMPARED = ("movement", "l0", "taylor")
 
 
 @dataclass(frozen=True)
