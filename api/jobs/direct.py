@@ -57,12 +57,8 @@ async def _submit(scope: Scope, receive: Receive, send: Send) -> None:
     scope["route"] = SUBMIT
     request = Request(scope, receive)
     try:
-        here, caller, body, key = (
-            services_of(request),
-            await submitter(request),
-            await json_body(request),
-            _key(request),
-        )
+        here, caller = services_of(request), await submitter(request)
+        body, key = await json_body(request), _key(request)
         sources = await fetched_once(request, here, caller, body, key)
         answer = await post(here, caller, body, sources=sources, request=request, idempotency_key=key)
     except Exception as error:  # noqa: BLE001 - as above
