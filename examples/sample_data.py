@@ -16,6 +16,7 @@ import importlib
 import importlib.resources
 import importlib.util
 import io
+import os
 import random
 import shutil
 import subprocess
@@ -155,8 +156,8 @@ def _member(archive: bytes, name: str) -> bytes:
 
 
 def _write_csv(path: Path, reviews: list[Review]) -> None:
-    """Write through a temporary name, so that a run cut short leaves no half-written split to be found later."""
-    partial = path.with_suffix(".partial")
+    """Write through a temporary name of this process alone: a run cut short or beside another leaves no half of it."""
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["text", "label"])

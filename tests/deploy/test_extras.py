@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from tests.deploy.containers import ROOT
 
-HEAVY = {"torch", "transformers", "accelerate", "torchmetrics", "onnx", "onnxruntime"}
+HEAVY = {"torch", "transformers", "torchmetrics", "onnx", "onnxruntime"}
 ENTRANCES = {
     "": ["secateur", "secateur.cli"],
     "packed": ["pruning_core.packed.packing", "pruning_core.packed.unpacking"],

@@ -64,6 +64,16 @@ def test_a_second_call_downloads_nothing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("twenty_reviews")
+def test_the_unfinished_file_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    folder = movie_reviews(tmp_path, train_rows=12, validation_rows=8)
+    anothers = folder / "train.1.partial"
+    anothers.write_text("half a line")
+    (folder / "train.csv").unlink()
+    assert len(read(movie_reviews(tmp_path, train_rows=12, validation_rows=8) / "train.csv")) == 12
+    assert [path.name for path in folder.glob("*.partial")] == [anothers.name]
+
+
+@pytest.mark.usefixtures("twenty_reviews")
 def test_more_rows_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SampleDataError, match="lower train_rows or validation_rows"):
         movie_reviews(tmp_path, train_rows=20, validation_rows=1)

@@ -12,7 +12,7 @@ from pruning_core.tasks.holdout import stratified_holdout
 USED = "import resource; used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime)"
 API = """
 import api.app, sys
-heavy = {"torch", "transformers", "accelerate"} & set(sys.modules)
+heavy = {"torch", "transformers"} & set(sys.modules)
 assert not heavy, heavy
 """
 #: What it is built of, and would have to import however it was written.

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "accelerate", "torchmetrics")
+HEAVY = ("torch", "transformers", "torchmetrics")
 
 
 @pytest.mark.parametrize("module", ["worker.app", "worker.supervisor", "worker.reconciler", "worker.trainer"])
