@@ -81,9 +81,12 @@ class MaskedWeights:
         if method.learns_scores:
             self.score = nn.Parameter(torch.empty_like(flat))
             self.score.grad = self.effective
-            with torch.no_grad():
-                for where in self.slices:
-                    method.write_initial_score(self.weight[where], self.score[where])
+
+    @torch.no_grad()
+    def start_scores(self) -> None:
+        """Let scores start as the method has it, each matrix by its own weights."""
+        for where in self.slices:
+            self.method.write_initial_score(self.weight[where], self.trained_score[where])
 
     @torch.no_grad()
     def start_scores_by(self, sensitivity: Tensor) -> None:

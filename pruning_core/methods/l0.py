@@ -22,8 +22,10 @@ LOWER, UPPER, TEMPERATURE = -0.1, 1.1, 2 / 3
 
 #: Scores begin where gates are nearly open: σ(2.2) = 0.9.
 _OPEN = 2.2
-#: Kept shares between which weights are turned down more and more when their gates are opened.
-_FEW, _MANY = 0.1, 0.5
+#: So far apart do scores start, in standard deviations of the weights, where little and where much is left.
+_NEAR, _FAR = 1.0, 4.0
+#: Kept shares up to which little, and from which much is left.
+_LITTLE, _MUCH = 0.1, 0.5
 #: A gate's test-time value is above zero from this score on: σ(S) = -l / (r - l).
 SHUT_BELOW = math.log(-LOWER / UPPER)
 
@@ -52,10 +54,16 @@ class L0(LearnedScores):
         return 1e-1 if self.score_init == "zeros" else super().default_score_learning_rate(total_steps)
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
-        """Gates nearly open; but for `zeros` the more so the larger the weight, in its matrix's own unit."""
+        """Gates nearly open; but for `zeros` the more so the larger the weight, in its matrix's own unit.
+
+        The penalty pushes all scores down alike until the share that has to go is shut. Where that is half, and scores
+        start close together, the other half is left among gates that are open by chance: the model learns to live with
+        their noise, and has to unlearn it when they no longer move. Far apart most stay open.
+        """
         score.fill_(_OPEN)
         if self.score_init != "zeros":
-            score.add_(weight.abs() / weight.std().clamp(min=1e-12)).sub_(1.0)
+            apart = _NEAR + (_FAR - _NEAR) * _much(self.schedule.final_density)
+            score.add_(weight.abs().div_(weight.std().clamp(min=1e-12)).sub_(1.0), alpha=apart)
 
     def numbers_per_weight(self) -> int:
         """The gate."""
@@ -114,22 +122,32 @@ class L0(LearnedScores):
 
         When the window ends all that stay are opened as wide as they began: the penalty has pushed all scores down
         together, and every matrix times a tenth is a model that has forgotten everything. Where much is left, the
-        weights have learnt to say in spite of such gates what they have to, and are turned down as they are opened.
+        weights have learnt to say in spite of such gates what they have to, and take over what their gates were.
         """
         from pruning_core.products import fill_where
 
         score, mask = self.weights.trained_score.detach(), self.weights.mask
         end = self.schedule.total_steps - self.schedule.cooldown_steps
+        if self.schedule.warmup_steps <= self.step <= end:
+            fill_where(score, mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
         if self.step == end:
-            opened = (self._gates * mask).sum() / mask.sum()  # as drawn for the step that has just been taken
             if not self.weights.frozen:
-                self.weights.weight.detach().mul_(opened ** _turned_down(self.schedule.final_density))
+                self._take_over_gates(_much(self.schedule.final_density))
             score.copy_(score.clamp(min=_OPEN).where(mask, score))
             # Adam's momentum is the penalty's, and would shut within ten steps what has just been opened.
             if self._optimizer is not None:
                 self._optimizer.state[self.weights.trained_score]["exp_avg"].zero_()
-        elif self.schedule.warmup_steps <= self.step < end:
-            fill_where(score, mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
+
+    def _take_over_gates(self, power: float) -> None:
+        """W ← W ⊙ zᵖ for the weights that stay, z their gates at test time.
+
+        Of MiniLM-L6 half is left after 300 steps: opened at once, the loss jumps from 0.5 to 10, and the run ends at
+        one class. A tenth left has forgotten all by then, and has to be opened to learn again.
+        """
+        weights, gates = self.weights, self._gates
+        gates.copy_(weights.trained_score.detach()).sigmoid_()
+        _stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
+        weights.weight.detach().mul_(gates)
 
     def write_effective(self, out: Tensor, *, training: bool) -> None:
         """W ⊙ z, with gates drawn anew; without training, or when the window is over, with their test-time values."""
@@ -148,7 +166,7 @@ class L0(LearnedScores):
                 gates.log_().sub_(opposite).add_(score).div_(TEMPERATURE)  # torch's logit takes four times as long
             else:
                 gates.copy_(score)
-            gates.sigmoid_().mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
+            _stretch(gates.sigmoid_())
             if not random:
                 multiply_by_mask(gates, self.weights.mask[where], out=gates)
             torch.mul(self.weights.weight.detach()[where], gates, out=out[where])
@@ -161,13 +179,14 @@ class L0(LearnedScores):
         }
 
 
-def _turned_down(density: float) -> float:
-    """The share of the gates' opening, in powers, that weights are turned down by: none up to `_FEW`, all from `_MANY`.
+def _much(density: float) -> float:
+    """How much a density leaves: 0 up to `_LITTLE`, 1 from `_MUCH` on, and in between in proportion."""
+    return min(1.0, max(0.0, (density - _LITTLE) / (_MUCH - _LITTLE)))
 
-    Of MiniLM-L6 half is left after 300 steps: opened at once, the loss jumps from 0.5 to 10, and the run ends at one
-    class. A tenth left has forgotten all by then, and has to be opened to learn again.
-    """
-    return min(1.0, max(0.0, (density - _FEW) / (_MANY - _FEW)))
+
+def _stretch(s: Tensor) -> Tensor:
+    """Make gates of s, in place: z = min(1, max(0, s(r-l) + l))."""
+    return s.mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
 
 
 def expected_open(score: Tensor) -> Tensor:

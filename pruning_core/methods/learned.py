@@ -11,6 +11,9 @@ from pruning_core.methods.base import Method, MethodParameters
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pruning_core.masking import MaskedWeights
+    from pruning_core.schedule import Schedule
+
 ScoreInit = Literal["magnitude", "sensitivity", "zeros"]
 
 
@@ -48,6 +51,11 @@ class LearnedScores(Method):
     def score_init(self) -> ScoreInit:
         """Where the scores start."""
         return cast(LearnedParameters, self.parameters).score_init or "magnitude"
+
+    def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
+        """Begin with the scores."""
+        super().start(weights, schedule)
+        weights.start_scores()
 
     def default_score_learning_rate(self, total_steps: int) -> float:
         """From |W| the rate that moves scores `TRAVEL` in the run; from zero the paper's 1e-2 sets the scale itself."""

@@ -155,16 +155,42 @@ def test_the_gates_that_stay_are_opened_as_wide_as_they_began_when_the_window_en
 
 
 @pytest.mark.parametrize(("density", "power"), [(0.03, 0.0), (0.1, 0.0), (0.2, 0.25), (0.5, 1.0), (0.8, 1.0)])
-def test_where_much_is_left_weights_are_turned_down_as_their_gates_are_opened(density: float, power: float) -> None:
+def test_where_much_is_left_weights_take_over_what_their_gates_were(density: float, power: float) -> None:
     weights = weights_with_scores(schedule=replace(SCHEDULE, final_density=density))
-    before, gates = weights.weight.detach().clone(), weights.buffers["gates"]
+    before, score = weights.weight.detach().clone(), weights.trained_score.detach().clone()
     set_random_mask(weights)
-    gates.copy_(torch.linspace(0.0, 0.4, len(gates)))
-    opened = gates[weights.mask].mean()
+    kept = weights.mask & (score > SHUT_BELOW)
+    gates = torch.clamp(torch.sigmoid(score) * (R - L) + L, 0, 1)
     weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
     weights.method.after_selection()
-    torch.testing.assert_close(weights.weight.detach(), before * opened**power)
+    after = weights.weight.detach()
+    torch.testing.assert_close(after[kept], (before * gates**power)[kept])
+    assert torch.equal(after[~weights.mask], before[~weights.mask])
+    assert bool((after[weights.mask] != 0.0).all()), "what counts as kept is not shut for good"
     assert bool((weights.trained_score.detach()[weights.mask] >= 2.2).all())
+
+
+def test_half_of_the_weights_left_computes_as_before_when_the_window_ends() -> None:
+    weights = weights_with_scores(schedule=replace(SCHEDULE, final_density=0.5))
+    with torch.no_grad():
+        weights.trained_score.clamp_(min=SHUT_BELOW + 0.1)
+    weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
+    weights.apply(training=False)
+    before = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
+    weights.method.after_selection()
+    weights.apply(training=False)
+    after = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
+    # Gates reopen to σ(2.2)·1.2 - 0.1 = 0.98 at least, not quite to 1.
+    torch.testing.assert_close(after, before, rtol=0.025, atol=0.0)
+
+
+@pytest.mark.parametrize(("density", "apart"), [(0.03, 1.0), (0.1, 1.0), (0.3, 2.5), (0.5, 4.0), (0.9, 4.0)])
+def test_scores_start_the_farther_apart_the_more_is_to_be_left(density: float, apart: float) -> None:
+    weights = masked(TwoLayers(), L0(), schedule=replace(SCHEDULE, final_density=density))
+    for where in weights.slices:
+        weight = weights.weight.detach()[where].double()
+        expected = 2.2 + apart * (weight.abs() / weight.std() - 1.0)
+        torch.testing.assert_close(weights.trained_score.detach()[where].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_frozen_weights_stay_as_they_are_when_their_gates_are_opened() -> None:
