@@ -69,7 +69,9 @@ def get(
     with here.database.read() as session:
         last = last or present(session).date()
         first = first or max(last, date.min + timedelta(UNLESS_TOLD)) - timedelta(UNLESS_TOLD - 1)
-        if not 0 <= (last - first).days < MOST_DAYS or last == date.max:
+        if last < first:
+            raise Invalid([FieldError("/query/from", "from: it is after `to`. Give them the other way round.")])
+        if (last - first).days >= MOST_DAYS or last == date.max:
             raise Invalid([FieldError("/query/from", f"from: give a day at most {MOST_DAYS - 1} days before `to`.")])
         days = usage_by_day(session, caller.team_id, first, last)
         stored = stored_bytes(session, caller.team_id)

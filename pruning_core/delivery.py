@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from pruning_core.errors_shown import confused, worst_rows
 from pruning_core.evaluation import judge
 from pruning_core.export import export_masks, export_model
-from pruning_core.exports import Exports, make_exports
+from pruning_core.exports import Exports, clear, make_exports
 from pruning_core.latency import timings
 from pruning_core.packed import load_packed, save_packed
 from pruning_core.pruner import Pruner
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pruning_core.run import Run
 
 log = logging.getLogger(__name__)
+
+_PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def deliver(
         run: all its phases done.
         pruner: with the masks.
         network: the pruned model, settled.
-        output: directory, created.
+        output: directory, created; what an earlier run left there is replaced.
         illustrated: also time the model and draw the report.
         job: the service's spec.
         lineage_extra: more lines for the lineage.
@@ -87,6 +89,8 @@ def deliver(
         ExportMismatch: the exported model is not the trained one.
     """
     output.mkdir(parents=True, exist_ok=True)
+    clear(output)
+    (output / _PAGE).unlink(missing_ok=True)
     reloaded = export_model(network, run.tokenizer, pruner.weights, output / "model")
     export_masks(pruner.weights, output / "masks.safetensors")
     export = run.spec.export
@@ -149,7 +153,7 @@ def deliver(
         provenance=lineage(run.model_dir, run.teacher_dir, run.asked, run.ranks, run.bf16) | dict(lineage_extra or {}),
     )
     if illustrated:
-        _draw(report, output / "report.html", notes)
+        _draw(report, output / _PAGE, notes)
         report["notes"] = notes
     (output / "report.json").write_text(_lines(report), encoding="utf-8")
     return PruningResult(evaluation, run.position.dense_evaluation, packed_evaluation, density, table, exports, report)

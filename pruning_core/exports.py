@@ -1,6 +1,7 @@
 """What a spec may ask for besides the pruned model's directory: a smaller model, ONNX, int8; each judged and timed."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,13 @@ from pruning_core.tasks.base import EncodedSplit, Task
 SMALLER_TOLERANCE = 1e-5
 
 STRUCTURED, ONNX, INT8 = "structured", "model.onnx", "model.int8.onnx"
+
+
+def clear(output: Path) -> None:
+    """Remove what an earlier run into the same directory was asked for, and this one may not be."""
+    shutil.rmtree(output / STRUCTURED, ignore_errors=True)
+    for name in (ONNX, INT8):
+        (output / name).unlink(missing_ok=True)
 
 
 @dataclass

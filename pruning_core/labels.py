@@ -7,8 +7,11 @@ Label = TypeVar("Label")
 
 
 def names_in(config: Mapping[str, object]) -> list[str]:
-    """The labels that a model's config.json names, in the order of their ids; none where it is not clear."""
-    id2label = config.get("id2label")
+    """The labels that a model's config.json names, in the order of their ids; none where it is not clear.
+
+    transformers writes down no names that it would fill in itself: LABEL_0 and LABEL_1.
+    """
+    id2label = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
     if not isinstance(id2label, Mapping):
         return []
     names = {str(index): str(name) for index, name in id2label.items()}
@@ -33,6 +36,12 @@ def matched(names: Sequence[str], labels: Iterable[Label]) -> list[Label] | None
         if len(ours) == len(set(theirs)) == len(labels) == len(theirs) and set(theirs) == set(ours):
             return [ours[name] for name in theirs]
     return None
+
+
+def in_another_order(names: Sequence[str], labels: Sequence[object]) -> bool:
+    """Whether both are the same labels, numbered otherwise: what cannot be mended by naming them anew."""
+    order = matched(names, labels)
+    return order is not None and order != list(labels)
 
 
 def disagreement(names: Sequence[str], labels: Sequence[object]) -> str | None:

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from pruning_core.architectures import max_tokens, too_long, width
-from pruning_core.labels import disagreement, matched, names_in
+from pruning_core.labels import disagreement, in_another_order, matched, names_in
 from pruning_core.packed.files import why_refused
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.parameters import mark_as_new
@@ -122,14 +122,19 @@ def load_model(
             f"The {role} has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
             "would guess. Use a model that was fine-tuned for the task and these labels, or train."
         )
-    reason = disagreement(_names_of(directory), task.labels)
+    names = _names_of(directory)
+    reason = disagreement(names, task.labels)
     if reason and not head_required:
         absent |= _renew_head(model)
     mark_as_new(model, absent)
     if reason and head_required:
         raise ModelError(
-            f"The {role} {reason}. Give the run's `labels` in the {role}'s order, or, where they mean the same, name "
-            "them alike (id2label in its config.json)."
+            f"The {role} {reason}. "
+            + (
+                f"Give the run's `labels` in the {role}'s order."
+                if in_another_order(names, task.labels)
+                else "Where they mean the same, name them alike (id2label in its config.json)."
+            )
         )
     if spec.training.freeze_embeddings:
         freeze_embeddings(model)

@@ -66,8 +66,8 @@ def prune(
         model: a local Hugging Face model directory with config, tokenizer and safetensors.
         train: rows to learn from; `spec.task` names the columns.
         spec: method, target and training.
-        output: directory, created; receives `model/`, `model.packed`, `masks.safetensors`, `report.json`,
-            `report.html`, and what `spec.export` asks for.
+        output: directory, created, or an earlier run's, which is replaced; receives `model/`, `model.packed`,
+            `masks.safetensors`, `report.json`, `report.html`, and what `spec.export` asks for.
         evaluation: rows to judge on; without them a seeded 10 % of `train` is held out, each class in proportion.
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.

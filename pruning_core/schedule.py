@@ -1,5 +1,6 @@
 """How dense the masks are at each optimizer step, derived from the run's own number of steps."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal, Self, get_args
 
@@ -38,12 +39,27 @@ class Schedule:
 
     @classmethod
     def from_shares(
-        cls, shape: Shape, *, total_steps: int, warmup: float, cooldown: float, final_density: float
+        cls,
+        shape: Shape,
+        *,
+        total_steps: int,
+        warmup: float,
+        cooldown: float,
+        final_density: float,
+        shapes: Collection[Shape] = get_args(Shape),
     ) -> "Schedule":
         """Turn shares of the run into steps.
 
         Fixed step counts are the classic silent failure on short jobs: the warm-up outlasts the run and everything
         is cut in one step at its end. Shares scale with the run, and a run too short to prune in is refused.
+
+        Args:
+            shape: one of `shapes`.
+            total_steps: of the run.
+            warmup: share of them before the first weight goes.
+            cooldown: share of them at the final density.
+            final_density: kept share.
+            shapes: what may be asked for instead.
 
         Raises:
             ScheduleError: the pruning window is shorter than `MIN_WINDOW_STEPS`.
@@ -59,7 +75,8 @@ class Schedule:
             raise ScheduleError(
                 f"The schedule leaves a pruning window of {max(window, 0)} of {total_steps} steps, and a gradual "
                 f"schedule needs at least {MIN_WINDOW_STEPS}. Train longer (training.epochs, max_steps, a smaller "
-                "batch_size), lower pruning.schedule.warmup or cooldown, or ask for pruning.schedule.shape 'one_shot'."
+                "batch_size), or lower pruning.schedule.warmup or cooldown"
+                + (", or ask for pruning.schedule.shape 'one_shot'." if "one_shot" in shapes else ".")
             )
         return cls(shape, total_steps, warmup_steps, cooldown_steps, final_density)
 

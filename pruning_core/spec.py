@@ -175,15 +175,18 @@ class PruningSpec(Part):
         Raises:
             ScheduleError: the run is too short for the schedule.
         """
-        shares = self.pruning.schedule
+        steps, method = self.total_steps(train_rows), self.new_method()
+        if not method.follows_schedule:
+            return method.plan(Schedule(self.shape, steps, 0, 0, self.final_density))
         schedule = Schedule.from_shares(
             self.shape,
-            total_steps=self.total_steps(train_rows),
-            warmup=shares.warmup,
-            cooldown=self.cooldown(self.total_steps(train_rows)),
+            total_steps=steps,
+            warmup=self.pruning.schedule.warmup,
+            cooldown=self.cooldown(steps),
             final_density=self.final_density,
+            shapes=method.shapes,
         )
-        return self.new_method().plan(schedule)
+        return method.plan(schedule)
 
 
 def describe_methods() -> list[dict[str, object]]:

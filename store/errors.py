@@ -6,7 +6,7 @@ StoreError
 ├── TransitionRefused       the job's state forbids what was asked
 ├── SweepRefused            the states of a sweep's jobs forbid what was asked
 ├── InUse                   an unfinished job needs what was to be deleted
-├── InputGone               the job's model or dataset was deleted
+├── InputGone               the job's model, dataset or teacher was deleted
 ├── KeyOver                 the API key was revoked, has expired, or was replaced
 ├── IdempotencyConflict     the key was used for another body
 ├── QueueFull               the team has as many waiting jobs as it may
@@ -100,12 +100,12 @@ class InUse(StoreError):
 
 
 class InputGone(StoreError):
-    """The job cannot be tried again: its model or dataset was deleted."""
+    """The job cannot be tried again: its model, its dataset or its teacher was deleted."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"The model or the dataset of job {job_id} was deleted, so it cannot be tried again. Upload them anew and "
-            "submit its spec with their ids."
+            f"The model, the dataset or the teacher of job {job_id} was deleted, so it cannot be tried again. Upload "
+            "anew what is gone and submit its spec with the new ids."
         )
         self.job_id = job_id
 

@@ -13,8 +13,11 @@ from store.ids import new_id
 from store.jobs import get_job
 from store.states import TERMINAL, JobStatus
 from store.submission import keep_to_limit, take_key
-from store.tables import Checkpoint, Job
+from store.tables import Checkpoint, Job, Model
 from store.transitions import move
+
+#: How a spec names what is in the store.
+_STORED = "upload://"
 
 #: What a retry takes over from the job that it tries again.
 _COPIED = (
@@ -114,7 +117,7 @@ def retry_job(
     Raises:
         NotFound: The team has no such job.
         TransitionRefused: The job has not ended, or has succeeded.
-        InputGone: Its model or dataset was deleted.
+        InputGone: Its model, dataset or teacher was deleted.
         IdempotencyConflict: The key was used for another request.
         QueueFull: The team has as many waiting jobs as it may.
     """
@@ -129,8 +132,7 @@ def retry_job(
         raise TransitionRefused(job_id, "be tried again", status)
     keep_to_limit(session, team_id, max_queued)
     old = get_job(session, team_id, job_id)
-    if any(name in old.spec and id_ is None for name, id_ in (("model", old.model_id), ("dataset", old.dataset_id))):
-        raise InputGone(job_id)
+    _require_inputs(session, old)
     checkpoints = checkpoints_of(session, job_id)
     new = Job(
         id=new_job_id,
@@ -148,6 +150,21 @@ def retry_job(
         values = {name: getattr(saved, name) for name in ("number", "step", "size", "blob_id")}
         session.execute(insert(Checkpoint).values(job_id=new.id, attempt=0, **values))
     return new
+
+
+def _require_inputs(session: WriteSession, job: Job) -> None:
+    """See that what a job reads is there still.
+
+    Raises:
+        InputGone: It is not.
+    """
+    if any(name in job.spec and id_ is None for name, id_ in (("model", job.model_id), ("dataset", job.dataset_id))):
+        raise InputGone(job.id)
+    teacher = session.scalar(select(Job.spec["distillation"]["teacher"].as_string()).where(Job.id == job.id))
+    if teacher is not None and teacher.startswith(_STORED):
+        there = (Model.team_id == job.team_id, Model.id == teacher.removeprefix(_STORED))
+        if session.scalar(select(Model.id).where(*there).with_for_update()) is None:
+            raise InputGone(job.id)
 
 
 def pin_job(session: WriteSession, team_id: str, job_id: str, *, pinned: bool) -> Job:

@@ -20,23 +20,23 @@ _MOST_LEARNS_AT = 1e-2
 def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
     """Note where a method is outside the regime it is good in."""
     order = METHODS[spec.method].order
+    density = f"{100 * spec.final_density:.3g} %"
     single = kind_of(spec.granularity) == "element"  # the regimes are those of single weights
     if single and order == 1 and spec.final_density > _MAGNITUDE_WINS_ABOVE:
         findings.advise(
-            f"At a density of {spec.final_density:.0%} method 'magnitude' is usually better than {spec.method!r}, and "
-            "cheaper."
+            f"At a density of {density} method 'magnitude' is usually better than {spec.method!r}, and cheaper."
         )
     if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
         findings.advise(
-            f"At a density of {spec.final_density:.0%} first-order methods, such as 'movement', are usually much "
-            f"better than {spec.method!r}, which looks at the weights alone."
+            f"At a density of {density} first-order methods, such as 'movement', are usually much better than "
+            f" {spec.method!r}, which looks at the weights alone."
         )
     for name in ("learning_rate", "dense_learning_rate"):
         rate = getattr(spec.training, name)
         if spec.trains and rate is not None and rate > _MOST_LEARNS_AT:
             findings.advise(
-                f"At training.{name} {rate:g} a pretrained model usually unlearns all it knew and ends at one class. "
-                "Leave it out, or take 1e-5 to 1e-3."
+                f"At training.{name} {rate:g} a pretrained model usually unlearns all it knew, and answers everything "
+                "alike. Leave it out, or take 1e-5 to 1e-3."
             )
     if spec.pruning.params.get("score_init") == "zeros" and steps < _ZEROS_NEED_STEPS:
         findings.advise(
@@ -55,6 +55,7 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
         )
     if 0 < steps <= SHORT_RUN and not spec.pruning.start_from_mask and spec.starts_from(steps) == "model":
         findings.advise(
-            f"In {steps:,} steps a model hardly learns its task while it is pruned, and may end at one class. Let the "
-            "job prune the dense baseline (training.dense_baseline, training.start_from), or train longer."
+            f"In {steps:,} steps a model hardly learns its task while it is pruned, and may end where it answers "
+            "everything alike. Let the job prune the dense baseline (training.dense_baseline, training.start_from), or "
+            "train longer."
         )

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 from api.auth import Reader, Submitter
 from api.bodies import JsonBody, Words
@@ -35,7 +35,15 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 MAX_WAIT_S = 50
 
 Text = Annotated[Words | None, Query(max_length=300)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]*$", max_length=400)]
+
+
+def _has_key(tag: object) -> object:
+    if isinstance(tag, str) and ":" not in tag:
+        raise ValueError("give it as key:value")
+    return tag
+
+
+Tag = Annotated[str, BeforeValidator(_has_key), StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]*$", max_length=400)]
 
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")]
 

@@ -10,6 +10,7 @@ from api.jobs.heads import answers_of, has_head, other_labels
 from api.jobs.spec import JobSpec
 from api.jobs.tokens import knows_the_tokens
 from pruning_core.architectures import max_tokens
+from pruning_core.labels import in_another_order, names_in
 from store import BlobStore, JsonObject, Model
 
 _PATH = ("distillation", "teacher")
@@ -68,10 +69,13 @@ def _other_answers(task: Task, labels: Sequence[Value], teacher: Model, findings
             "job's own model, fine-tuned without pruning."
         )
     if reason := other_labels(teacher, labels, "teacher", findings):
-        return (
-            f"{reason[0].upper()}{reason[1:]}. Where they mean the same, name and number them alike (id2label in its "
-            'config.json); else use "self".'
+        remedy = (
+            "Fine-tune it again with its labels in this order: its outputs are in the other, and to rename them alone "
+            "would have it teach the opposite. Or"
+            if in_another_order(names_in(teacher.config), labels)
+            else "Where they mean the same, name them alike (id2label in its config.json); else"
         )
+        return f'{reason[0].upper()}{reason[1:]}. {remedy} use "self".'
     return None
 
 

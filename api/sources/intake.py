@@ -74,6 +74,8 @@ def _from_hub(here: Services, caller: Principal, kind: Kind, source: HubSource) 
 
 
 def _from_file(here: Services, caller: Principal, kind: Kind, source: FileSource) -> Model | Dataset:
+    if source.sha256 is not None and (known := _known(here, caller, kind, str(source))):
+        return known  # whatever has become of the folder
     below = Below(roots_of(here.settings), source.path)
     if below.is_folder():
         names = below.names()

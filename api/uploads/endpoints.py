@@ -66,13 +66,17 @@ async def patch(here: Here, caller: Submitter, upload_id: UploadId, offset: tus.
     """Add the body at the end of what has come; if the connection breaks, what has come is kept."""
     tus.require_body(request)
     state = await run_in_threadpool(service.look, here, caller, upload_id)
-    if int(offset) != state.offset or state.sha256 is not None:
+    if int(offset) != state.offset:
         raise StateForbids(
             f"The upload has {state.offset:,} bytes, not {int(offset):,}. HEAD says where to go on.",
             headers={"Upload-Offset": str(state.offset)},
         )
+    if state.sha256 is None:
+        state = await service.add(here, caller, state, request.stream())
+    else:
+        await service.require_end(state, request.stream())
     response = Response(status_code=204)
-    tus.describe(response, await service.add(here, caller, state, request.stream()))
+    tus.describe(response, state)
     return response
 
 

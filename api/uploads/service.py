@@ -88,6 +88,21 @@ async def add(here: Services, caller: Principal, state: UploadState, body: Async
     return await run_in_threadpool(look, here, caller, state.id)
 
 
+async def require_end(state: UploadState, body: AsyncIterator[bytes]) -> None:
+    """See that nothing is added to a whole upload.
+
+    Raises:
+        TooLarge: Something is.
+    """
+    async for piece in body:
+        if piece:
+            raise _too_large(state.size)
+
+
+def _too_large(size: int) -> TooLarge:
+    return TooLarge(f"More has come than the {size:,} bytes of Upload-Length. What was announced is kept.")
+
+
 async def _pour(growing: GrowingBlob, body: AsyncIterator[bytes], size: int) -> None:
     gathered = bytearray()
     try:
@@ -95,7 +110,7 @@ async def _pour(growing: GrowingBlob, body: AsyncIterator[bytes], size: int) -> 
             gathered += piece
             if growing.offset + len(gathered) > size:
                 await run_in_threadpool(growing.write, bytes(gathered[: size - growing.offset]))
-                raise TooLarge(f"More has come than the {size:,} bytes of Upload-Length. What was announced is kept.")
+                raise _too_large(size)
             if len(gathered) >= _GATHERED:
                 await run_in_threadpool(growing.write, bytes(gathered))
                 gathered.clear()

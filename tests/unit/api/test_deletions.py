@@ -87,6 +87,8 @@ def test_a_teacher_is_in_use_like_a_model(api: Api, spec: dict[str, Any]) -> Non
     assert deleted(api, url(teacher)) == 409
     api.call("POST", f"{path}/cancel")
     assert deleted(api, url(teacher)) == 204
+    refused = api.call("POST", f"{path}/retry")
+    assert (refused.status_code, "the teacher of job" in refused.json()["detail"]) == (409, True)
 
 
 def test_a_key_that_may_only_read_deletes_nothing(api: Api, spec: dict[str, Any]) -> None:

@@ -53,10 +53,12 @@ def test_a_job_reads_what_lay_there_when_it_was_submitted(api: Api, spec: dict[s
     assert api.submit(spec).status_code == 202
     assert len(api.get("/v1/models").json()["data"]) == 1, "the same content is taken in once"
     (root / "bert" / "vocab.txt").write_bytes((root / "bert" / "vocab.txt").read_bytes() + b"\nactor")
-    changed = api.submit(without_results(pinned))
-    assert "it has changed" in detail(changed, "/model")
-    write(root / "bert", bert_files())
+    never_taken = {**without_results(pinned), "model": f"{spec['model']}#sha256={'0' * 64}"}
+    assert "it has changed" in detail(api.submit(never_taken), "/model")
     assert api.submit(without_results(pinned)).status_code == 202, "a resolved spec can be submitted again"
+    (root / "bert").rename(root / "moved")
+    assert api.submit(without_results(pinned)).json()["spec"]["model"] == pinned["model"]
+    assert api.as_other_team().submit(without_results(pinned)).status_code == 422, "which has its own store"
 
 
 def without_results(spec: dict[str, object]) -> dict[str, object]:

@@ -123,6 +123,8 @@ def test_jobs_are_filtered_and_paged(api: Api, spec: dict[str, Any]) -> None:
     assert [job["id"] for job in api.get("/v1/jobs?q=RUN 0").json()["data"]] == [ids[0]]
     assert [job["id"] for job in api.get("/v1/jobs?sort=created_at").json()["data"]] == ids
     assert api.get("/v1/jobs?tag=n:1&tag=n:0").json()["data"] == []
+    [problem] = api.get("/v1/jobs?tag=n").json()["errors"]
+    assert problem["detail"] == 'tag.0: give it as key:value, not "n".'
     assert [job["id"] for job in api.get("/v1/jobs?sort=-name").json()["data"]] == ids[::-1]
     assert api.get("/v1/jobs?status=running").json()["data"] == []
     assert len(api.get("/v1/jobs?status=running&status=queued").json()["data"]) == 3

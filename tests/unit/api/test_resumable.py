@@ -55,7 +55,11 @@ def test_a_file_comes_in_parts(api: Api) -> None:
         assert answer.headers["upload-expires"].endswith(" GMT")
     state = api.get(path).json()
     assert state["sha256"] == hashlib.sha256(CONTENT).hexdigest()
-    assert patch(api, path, len(CONTENT), b"").status_code == 409, "nothing is added to what is whole"
+    assert patch(api, path, len(CONTENT), b"").status_code == 204
+    more = patch(api, path, len(CONTENT), b"x")
+    assert (more.status_code, "More has come than the 1,500,000 bytes" in more.text) == (413, True)
+    assert patch(api, path, 0, b"x").status_code == 409
+    assert api.get(path).json() == state, "nothing is added to what is whole"
 
 
 def test_what_is_spoken_is_told_to_everybody(client: TestClient) -> None:

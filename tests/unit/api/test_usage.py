@@ -45,3 +45,10 @@ def test_the_days_are_those_asked_for(api: Api) -> None:
 )
 def test_days_that_cannot_be_are_refused(api: Api, query: str, pointer: str) -> None:
     assert pointers(api.get(f"/v1/usage?{query}")) == {pointer}
+
+
+def test_days_the_wrong_way_round_are_told_as_that(api: Api) -> None:
+    answer = api.get("/v1/usage?from=2026-03-02&to=2026-03-01")
+    assert [error["detail"] for error in answer.json()["errors"]] == [
+        "from: it is after `to`. Give them the other way round."
+    ]

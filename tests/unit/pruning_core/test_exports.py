@@ -124,6 +124,18 @@ def test_a_model_that_cannot_be_made_smaller_is_refused_before_anything_is_train
     assert not steps
 
 
+def test_what_an_earlier_run_left_in_the_directory_is_not_taken_for_this_one_s(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "structured").mkdir(parents=True)
+    for name in ("structured/model.safetensors", "model.onnx", "model.int8.onnx", "report.html", "notes.txt"):
+        (out / name).write_text("of an earlier run")
+    result = short_run(save_tiny_model(tmp_path / "tiny"), out, short_spec())
+    assert result.report["exports"] == {}
+    assert {path.name for path in out.iterdir()} == {
+        "model", "model.packed", "masks.safetensors", "report.json", "notes.txt",
+    }  # fmt: skip
+
+
 def test_onnx_without_its_packages_is_refused_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pruning_core.labels import disagreement, matched, names_in, taken_by_place
 @pytest.mark.parametrize(
     ("config", "names"),
     [
-        ({}, []),
+        ({}, ["LABEL_0", "LABEL_1"]),  # as transformers reads it, and writes none down
         ({"id2label": None}, []),
         ({"id2label": {"1": "b", "0": "a"}}, ["a", "b"]),
         ({"id2label": {0: "a", 1: "b"}}, ["a", "b"]),

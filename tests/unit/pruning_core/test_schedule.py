@@ -109,6 +109,21 @@ def test_rounds_keep_the_same_share_of_what_is_left_each_time(total: int, count:
     assert schedule.density(total) == 0.05
 
 
+@pytest.mark.parametrize(("method", "may"), [("movement", True), ("soft_movement", False), ("l0", False)])
+def test_what_is_advised_is_what_the_method_takes(method: str, may: bool) -> None:
+    spec = short_spec(method=method, training={"max_steps": 12})
+    with pytest.raises(ScheduleError, match="pruning window") as refused:
+        spec.schedule(100)
+    assert ("one_shot" in str(refused.value)) is may
+
+
+def test_rewind_has_no_window_that_a_run_could_be_too_short_for() -> None:
+    spec = short_spec(method="rewind", training={"max_steps": 12})
+    with pytest.raises(ScheduleError, match=r"lower pruning\.params\.rounds") as refused:
+        spec.schedule(100)
+    assert "pruning.schedule" not in str(refused.value)
+
+
 def test_rounds_too_short_to_train_in_are_refused_with_the_remedy() -> None:
     with pytest.raises(ScheduleError, match=r"parts of 4 steps.*lower pruning\.params\.rounds"):
         rounds(60, 12)
