@@ -5,6 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+#: Largest number that regression predicts: the squared error, and the squares of its gradients, are finite in fp32
+#: with room to spare.
+LARGEST_NUMBER = 1e15
+
 
 class Part(BaseModel):
     """A part of the spec: unknown fields are refused, values do not change after validation."""

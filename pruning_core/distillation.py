@@ -1,7 +1,6 @@
 """A teacher's answers: computed once for the training split, or in each step where hidden states are wanted too."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -126,10 +125,10 @@ class DistilledLoss:
         theirs = self.teacher.answers(portion.items, batch)
         soft = self._task.distillation_loss(output, theirs, batch, settings.temperature)
         soft = soft * (portion.tokens if self._task.distils_tokens else portion.terms)
-        loss = settings.alpha * soft + (1.0 - settings.alpha) * output["loss"].float() * portion.terms
+        loss = settings.alpha * soft + (1.0 - settings.alpha) * self._task.loss(output, batch) * portion.terms
         if self.live is not None:
             with torch.no_grad():
                 inputs = with_finished_mask(self.live, accepted(self.live, batch))
                 teacher = self.live(**inputs, output_hidden_states=True)
             loss = loss + settings.hidden * hidden_state_loss(output, teacher, batch) * portion.tokens
-        return cast(Tensor, loss)
+        return loss

@@ -77,7 +77,7 @@ def judge(
     for chosen, batch, output in answers(model, tokenizer, task, split, items, bf16=bf16):
         quality.update(chosen, output, batch)
         if output.get("loss") is not None:
-            loss += output["loss"].float() * len(chosen)
+            loss += task.loss(output, batch) * len(chosen)
             told = True
     return {**quality.compute(), **({"loss": float(loss) / len(items)} if told else {})}, quality
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from pruning_core.architectures import max_tokens, too_long, width
 from pruning_core.labels import disagreement, in_another_order, matched, names_in
+from pruning_core.memory import is_out_of_memory
 from pruning_core.packed.files import why_refused
 from pruning_core.padding import NoPadding, ensure_padding
 from pruning_core.parameters import mark_as_new
@@ -31,17 +33,40 @@ def width_of(directory: Path) -> int:
     return width(config)
 
 
+@contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Say of files that transformers stumbles over that it does: to try again, as after a crash, would not help.
+
+    Raises:
+        ModelError: it does.
+    """
+    try:
+        yield
+    except (ModelError, OSError):
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"transformers cannot read the {what} ({type(error).__name__}: {str(error)[:300]}). Load it with "
+            "from_pretrained, write it anew with save_pretrained, and name what that leaves."
+        ) from error
+
+
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer, padding on the right.
 
     Raises:
-        ModelError: it has no token to pad with.
+        ModelError: it has no token to pad with, or transformers stumbles over it.
     """
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        directory, trust_remote_code=False, local_files_only=True
-    )
+    with _readable("model's tokenizer"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, trust_remote_code=False, local_files_only=True
+        )
+    with _readable("model"):
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     try:
-        ensure_padding(tokenizer, AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True))
+        ensure_padding(tokenizer, config)
     except NoPadding as error:
         raise ModelError(str(error)) from error
     if isinstance(tokenizer.chat_template, dict):
@@ -78,11 +103,12 @@ def load_model(
         role: what messages call the model.
 
     Raises:
-        ModelError: tensors of the encoder, or a head that is required, are missing or of another shape; or that head
-            has other labels, or has them in another order.
+        ModelError: transformers stumbles over it; or tensors of the encoder, or a head that is required, are missing or
+            of another shape; or that head has other labels, or has them in another order.
     """
     set_seed(spec.training.seed)
-    config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **task.head())
+    with _readable(role):
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **task.head())
     ensure_padding(tokenizer, config)
     dropout = {
         name: value
@@ -92,18 +118,19 @@ def load_model(
     if spec.training.dropout is not None:
         for name in dropout:
             setattr(config, name, spec.training.dropout)
-    loaded, info = task.model_class.from_pretrained(  # type: ignore[attr-defined]  # auto classes have no common base
-        directory,
-        config=config,
-        dtype=torch.float32,
-        # On a CPU the backward pass of fused attention takes longer than all that it saves.
-        attn_implementation="eager" if device.type == "cpu" else None,
-        ignore_mismatched_sizes=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-    )
+    with _readable(role):
+        loaded, info = task.model_class.from_pretrained(  # type: ignore[attr-defined]  # auto classes have no common base
+            directory,
+            config=config,
+            dtype=torch.float32,
+            # On a CPU the backward pass of fused attention takes longer than all that it saves.
+            attn_implementation="eager" if device.type == "cpu" else None,
+            ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
     model: PreTrainedModel = loaded.to(device)
     if device.type == "cpu":
         # Parameters are the file, mapped into memory: all of it would stay there beside what training makes of it, and
@@ -169,10 +196,11 @@ def load_teacher(
         ModelError: it has no head for the task's labels, has them in another order, or has others; another vocabulary
             or, for hidden states, another shape; or positions for fewer tokens than the student is to read.
     """
-    theirs, ours = (
-        AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        for folder in (directory, student)
-    )
+    with _readable("teacher"):
+        theirs, ours = (
+            AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            for folder in (directory, student)
+        )
     alike = ["vocab_size"]
     if spec.distillation is not None and spec.distillation.hidden > 0:
         alike += ["hidden_size", "num_hidden_layers"]

@@ -49,6 +49,7 @@ class Pruner:
         method = spec.new_method()
         matrices = _matrices(model, spec.pruning.modules, self._kind)
         keep_zeros = spec.pruning.start_from_mask
+        self._kept_zeros = _zeros_outside(model, matrices) if keep_zeros else []
         self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights, keep_zeros=keep_zeros)
         if self._kind not in ("element", "2:4"):
             self.weights.units = Units(spec.granularity, self.weights)
@@ -84,6 +85,9 @@ class Pruner:
             The weights' gradient norm before clipping, a scalar tensor.
         """
         self.weights.collect_gradients()
+        for parameter, zeros in self._kept_zeros:
+            if parameter.grad is not None:  # without a gradient AdamW leaves what is zero where it is
+                parameter.grad.masked_fill_(zeros, 0.0)
         own = [] if self.weights.frozen else [self.weights.weight]
         norm = clip([*own, *others], max_norm)
         if self.weights.score is not None:
@@ -165,6 +169,14 @@ def clip(parameters: list[nn.Parameter], max_norm: float) -> Tensor:
     if norm.device.type != "cpu" or not norm + _CLIP_EPSILON <= max_norm:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
     return norm
+
+
+def _zeros_outside(model: PreTrainedModel, chosen: list[Matrix]) -> list[tuple[nn.Parameter, Tensor]]:
+    """The prunable matrices that a run leaves out, each with where it is zero, if it is anywhere."""
+    inside = {id(matrix.parameter) for matrix in chosen}
+    others = [matrix.parameter for matrix in prunable_matrices(model) if id(matrix.parameter) not in inside]
+    zeros = [(parameter, parameter.detach() == 0.0) for parameter in others]
+    return [each for each in zeros if bool(each[1].any())]
 
 
 def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:

@@ -193,7 +193,7 @@ class Distillation(Part):
         default=0.9, gt=0.0, le=1.0, description="Weight of the teacher's answers; 1 - alpha is the labels'."
     )
     temperature: float = Field(
-        default=2.0, gt=0.0, le=100.0, description="Softens both models' answers before they are compared."
+        default=2.0, ge=0.01, le=100.0, description="Softens both models' answers before they are compared."
     )
     hidden: float = Field(
         default=0.0,

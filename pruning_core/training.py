@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -228,7 +228,7 @@ class FineTuning:
         """What this rank adds to the mean over the whole batch."""
         inputs = with_finished_mask(self.model, batch)
         if self._distilled is None or of_labels:
-            return cast(Tensor, self.model(**inputs).loss).float() * portion.terms
+            return self._m.task.loss(self.model(**inputs), batch) * portion.terms
         output = self.model(**inputs, output_hidden_states=self._distilled.wants_hidden_states)
         return self._distilled(output, portion, batch)
 
@@ -247,8 +247,9 @@ class FineTuning:
         ranks = self._m.ranks
         with sdpa_kernel(SDPBackend.MATH):
             with ranks.own_randomness(self._m.spec.training.seed, step):
-                inputs = with_finished_mask(self.model, self._batch(portion.items))
-                loss = self.model(**inputs).loss * portion.terms
+                batch = self._batch(portion.items)
+                output = self.model(**with_finished_mask(self.model, batch))
+                loss = self._m.task.loss(output, batch) * portion.terms
             self.pruner.weights.method.measure_curvature(loss, ranks.add_up)
 
     def _items_of(self, step: int) -> list[list[int]]:

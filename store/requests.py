@@ -12,12 +12,9 @@ from store.events import write_event
 from store.ids import new_id
 from store.jobs import get_job
 from store.states import TERMINAL, JobStatus
-from store.submission import keep_to_limit, take_key
-from store.tables import Checkpoint, Job, Model
+from store.submission import keep_to_limit, require_teachers, take_key
+from store.tables import Checkpoint, Job
 from store.transitions import move
-
-#: How a spec names what is in the store.
-_STORED = "upload://"
 
 #: What a retry takes over from the job that it tries again.
 _COPIED = (
@@ -160,11 +157,10 @@ def _require_inputs(session: WriteSession, job: Job) -> None:
     """
     if any(name in job.spec and id_ is None for name, id_ in (("model", job.model_id), ("dataset", job.dataset_id))):
         raise InputGone(job.id)
-    teacher = session.scalar(select(Job.spec["distillation"]["teacher"].as_string()).where(Job.id == job.id))
-    if teacher is not None and teacher.startswith(_STORED):
-        there = (Model.team_id == job.team_id, Model.id == teacher.removeprefix(_STORED))
-        if session.scalar(select(Model.id).where(*there).with_for_update()) is None:
-            raise InputGone(job.id)
+    try:
+        require_teachers(session, job.team_id, [job.spec])
+    except NotFound as error:
+        raise InputGone(job.id) from error
 
 
 def pin_job(session: WriteSession, team_id: str, job_id: str, *, pinned: bool) -> Job:

@@ -1,6 +1,6 @@
 """Submits jobs, once per idempotency key."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 
@@ -10,15 +10,18 @@ from store.clock import db_now
 from store.documents import JsonObject
 from store.doorbell import DEFAULT_QUEUE
 from store.engine import ReadSession, WriteSession
-from store.errors import IdempotencyConflict, QueueFull
+from store.errors import IdempotencyConflict, NotFound, QueueFull
 from store.events import write_events
 from store.ids import new_id
 from store.jobs import get_job
 from store.locks import lock_team
 from store.scheduling import is_waiting
 from store.states import JobStatus
-from store.tables import IdempotencyKey, Job
+from store.tables import IdempotencyKey, Job, Model
 from store.upserts import insert_into
+
+_STORED = "upload://"
+"""How a spec names what is in the store."""
 
 KEY_LIFE_S = 24 * 3600.0
 """How long an idempotency key is good, in seconds."""
@@ -132,6 +135,7 @@ def insert_jobs(session: WriteSession, team_id: str, new: Mapping[str, NewJob]) 
     """Queue jobs by their ids, each with its first event; whether the team may have them is the caller's to ask."""
     if not new:
         return {}
+    require_teachers(session, team_id, [job.spec for job in new.values()])
     fixed = {"team_id": team_id, "status": JobStatus.QUEUED, "event_seq": 1}
     rows = [{"id": job_id, **fixed, **{name: getattr(job, name) for name in _COLUMNS}} for job_id, job in new.items()]
     first = session.scalars(insert(Job).values(rows[0]).returning(Job)).one()
@@ -142,6 +146,28 @@ def insert_jobs(session: WriteSession, team_id: str, new: Mapping[str, NewJob]) 
         session.execute(insert(Job.__table__), rows[1:])  # type: ignore[arg-type] # it is a Table
     write_events(session, list(new), 1, "submitted", data={"status": JobStatus.QUEUED})
     return {first.id: first} | {str(row["id"]): _read({**common, **row}) for row in rows[1:]}
+
+
+def require_teachers(session: WriteSession, team_id: str, specs: Iterable[JsonObject]) -> None:
+    """See that the models that jobs are to learn from are there, and keep them from being deleted until the commit.
+
+    A job's own model and dataset are columns, which the database looks after; a teacher is named in its spec only.
+
+    Raises:
+        NotFound: One is not.
+    """
+    wanted = {teacher for spec in specs if (teacher := _teacher_in(spec))}
+    if not wanted:
+        return
+    theirs = select(Model.id).where(Model.team_id == team_id, Model.id.in_(wanted))
+    if missing := wanted - set(session.scalars(theirs.with_for_update(read=True))):
+        raise NotFound("model", min(missing))
+
+
+def _teacher_in(spec: JsonObject) -> str | None:
+    distillation = spec.get("distillation")
+    uri = distillation.get("teacher") if isinstance(distillation, Mapping) else None
+    return uri.removeprefix(_STORED) if isinstance(uri, str) and uri.startswith(_STORED) else None
 
 
 def _read(columns: Mapping[str, object]) -> Job:

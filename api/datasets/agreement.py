@@ -1,5 +1,7 @@
 """Whether columns that belong together agree, as far as their names say that they do."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,9 +19,12 @@ def require_agreement(table: pa.Table) -> None:
         Malformed: A row is not so; it is named.
     """
     columns = dict(zip(table.schema.names, table.columns, strict=True))
+    texts = [column for column in columns.values() if pa.types.is_string(column.type)]
+    if CONTEXT in columns and pa.types.is_string(columns[CONTEXT].type):
+        texts = [columns[CONTEXT]]
     for name, column in columns.items():
-        if column.type == ANSWERS and CONTEXT in columns and pa.types.is_string(columns[CONTEXT].type):
-            _require_in_context(name, column, columns[CONTEXT])
+        if column.type == ANSWERS and texts:
+            _require_in_a_text(name, column, texts)
     words = [name for name in columns if name.lower() in TOKEN_NAMES and pa.types.is_list(columns[name].type)]
     tags = [name for name in columns if name.lower() in TAG_NAMES and pa.types.is_list(columns[name].type)]
     for first in words:
@@ -27,14 +32,17 @@ def require_agreement(table: pa.Table) -> None:
             _require_alike(first, other, table)
 
 
-def _require_in_context(name: str, answers: pa.ChunkedArray, contexts: pa.ChunkedArray) -> None:
-    for row, (answer, context) in enumerate(zip(answers, contexts, strict=True), start=1):
+def _require_in_a_text(name: str, answers: pa.ChunkedArray, texts: Sequence[pa.ChunkedArray]) -> None:
+    """One of the texts is the context; which, a job says."""
+    for row, (answer, *others) in enumerate(zip(answers, *texts, strict=True), start=1):
         given = answer.as_py()
-        if given is None or not given["text"] or not context.is_valid:
+        if given is None or not given["text"] or not any(each.is_valid for each in others):
             continue
-        text = context.as_py()
+        said = [each.strip() for each in given["text"]]
+        if not all(said):
+            raise Malformed(f"an empty answer in column {name!r}. Correct it, or remove the row.", row=row)
         # A wrong start is mended when the job runs; an answer that is nowhere cannot be.
-        if not any(each.strip() in text for each in given["text"]):
+        if not any(each in text.as_py() for each in said for text in others if text.is_valid):
             raise Malformed(
                 f"the answer {given['text'][0][:100]!r} in column {name!r} is not in the context. Correct it, or "
                 "remove the row.",

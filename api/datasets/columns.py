@@ -41,6 +41,7 @@ class ColumnInSplit(BaseModel):
     values: list[tuple[Value, int]] | None = Field(
         description=f"Each value and how often it occurs, where there are at most {MAX_VALUES} short ones; else null."
     )
+    largest: float | None = Field(default=None, description="Of numbers, the largest without its sign.")
 
 
 class Column(BaseModel):
@@ -81,7 +82,17 @@ def _content(column: pa.ChunkedArray) -> ColumnInSplit:
     if pa.types.is_list(column.type):
         column = pc.list_flatten(column)
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
-    return ColumnInSplit(nulls=nulls, first_null_row=first_null, distinct=distinct, values=_values(column, distinct))
+    values = _values(column, distinct)
+    return ColumnInSplit(
+        nulls=nulls, first_null_row=first_null, distinct=distinct, values=values, largest=_largest(column)
+    )
+
+
+def _largest(column: pa.ChunkedArray) -> float | None:
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        return None
+    ends = pc.min_max(column.filter(pc.is_finite(column))).as_py()
+    return None if ends["min"] is None else float(max(abs(ends["min"]), abs(ends["max"])))
 
 
 def _missing(column: pa.ChunkedArray) -> pa.ChunkedArray:

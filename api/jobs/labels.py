@@ -8,7 +8,7 @@ from api.datasets.labels import values_over
 from api.jobs.columns import Task
 from api.jobs.findings import Findings
 from api.jobs.splits import Chosen
-from pruning_core.columns import QuestionAnswering, Regression, TextClassification, TokenClassification
+from pruning_core.columns import LARGEST_NUMBER, QuestionAnswering, Regression, TextClassification, TokenClassification
 from pruning_core.labels import matched, names_in
 from store import JsonObject
 
@@ -21,6 +21,7 @@ def check_rows(task: Task, columns: Mapping[str, Column], chosen: Chosen, findin
     whole = [_require_complete(field, columns[name], chosen, findings) for field, name in task.names().items()]
     if isinstance(task, Regression):
         whole.append(_require_various(columns[task.label], chosen, findings))
+        whole.append(_require_moderate(columns[task.label], chosen, findings))
     return all(whole)
 
 
@@ -100,6 +101,19 @@ def _require_various(column: Column, chosen: Chosen, findings: Findings) -> bool
                 ("task", "label"),
                 f"Column {column.name!r} has the same number in every row of split {split!r}: there is nothing to "
                 "predict.",
+            )
+            return False
+    return True
+
+
+def _require_moderate(column: Column, chosen: Chosen, findings: Findings) -> bool:
+    for split in filter(None, (chosen.train, chosen.eval)):
+        largest = column.splits[split].largest
+        if largest is not None and largest > LARGEST_NUMBER:
+            findings.wrong(
+                ("task", "label"),
+                f"Column {column.name!r} holds {largest:g} in split {split!r}, and the squared error of numbers beyond "
+                f"{LARGEST_NUMBER:g} is too large for fp32. Divide them all, best to a range of a few units.",
             )
             return False
     return True

@@ -42,6 +42,7 @@ class Resolved:
         reported_steps: all steps that progress counts, the dense baseline's among them.
         warnings: advice.
         train_rows: rows that a run learns from.
+        start_density: kept share that the schedule begins with, below 1 where the model's zeros stay.
     """
 
     spec: JobSpec
@@ -51,6 +52,7 @@ class Resolved:
     reported_steps: int
     warnings: list[str]
     train_rows: int
+    start_density: float
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,12 @@ def resolve(reading: Reading, team_id: str, document: JsonObject, shelf: Shelf, 
     model, dataset = find_inputs(reading, team_id, spec, sources, findings, shelf=shelf)
     teacher = find_teacher(reading, team_id, spec, sources, findings)
     find_webhook(reading, team_id, spec, findings)
+    start_density = 1.0
     if model is not None:
         check_matrices(spec, model, findings)
         if spec.pruning.start_from_mask:
             reading()  # the weights, too
-            check_zeros(spec, model, findings, blobs=shelf.blobs)
+            start_density = check_zeros(spec, model, findings, blobs=shelf.blobs)
         length = fitting_length(spec, model, findings)
         spec = spec.model_copy(update={"training": spec.training.model_copy(update={"max_length": length})})
     data = None
@@ -147,6 +150,7 @@ def resolve(reading: Reading, team_id: str, document: JsonObject, shelf: Shelf, 
         steps * (1 + spec.training.dense_baseline),
         findings.warnings,
         data.train_rows,
+        start_density,
     )
 
 

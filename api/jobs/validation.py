@@ -49,7 +49,7 @@ def validation_view(resolved: Resolved) -> ValidationView:
     """Show what a spec would become."""
     spec = resolved.spec
     # Validated already: `resolve` has refused a run whose schedule is not feasible.
-    schedule = spec.schedule(resolved.train_rows)
+    schedule = spec.schedule(resolved.train_rows).from_density(resolved.start_density)
     steps = sorted({round(schedule.total_steps * i / _POINTS) for i in range(_POINTS + 1)})
     return ValidationView(
         spec=dict(resolved.document),

@@ -20,20 +20,25 @@ _BITS = {"F32": ("<u4", 0x7FFF_FFFF), "F16": ("<u2", 0x7FFF), "BF16": ("<u2", 0x
 _Files = tuple[tuple[str, int], ...]
 
 
-def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobStore) -> None:
+def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobStore) -> float:
     """Note a target below what `pruning.start_from_mask` leaves zero; reads the prunable weights, once for each model.
 
     Whole units meet a target to within half of one, and are left to the worker, who knows them.
 
+    Returns:
+        The kept share that the schedule begins with; 1 of heads, whose matrices are others.
+
     Raises:
         BlobCorrupt: A file is damaged.
     """
-    if kind_of(spec.granularity) != "element":
-        return
-    if not (findings.sound("pruning") and findings.sound("target_sparsity")):
-        return
+    kind = kind_of(spec.granularity)
+    if kind == "head" or not (findings.sound("pruning") and findings.sound("target_sparsity")):
+        return 1.0
     files = tuple((file.blob_id, file.size) for file in model.files if file.path.endswith(".safetensors"))
     zeros, weights = _zeros(blobs, files, model.model_type, spec.pruning.modules)  # type: ignore[arg-type]  # every object is hashable, a protocol's too
+    left = 1.0 - zeros / max(1, weights)
+    if kind != "element":
+        return left
     if not zeros:
         findings.advise(
             "The model has no zeros in its prunable matrices, so that pruning.start_from_mask keeps none: leave it "
@@ -47,6 +52,7 @@ def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobS
             f"zero already, which pruning.start_from_mask leaves so. Raise target_sparsity to {least:.4g} or more, or "
             "leave out start_from_mask.",
         )
+    return left
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,7 @@ has no embedding.
 import io
 import json
 from collections.abc import Collection, Iterator, Mapping
+from types import NoneType
 
 from tokenizers import Tokenizer
 
@@ -33,6 +34,15 @@ _REMEDY = (
     '"PreTrainedTokenizerFast" in tokenizer_config.json to have tokenizer.json taken as it is.'
 )
 _INPUTS = frozenset({"input_ids", "token_type_ids", "attention_mask"})
+#: Roles of special tokens, as special_tokens_map.json and tokenizer_config.json name them.
+_ROLES = frozenset(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+#: What some settings of tokenizer_config.json are, where they are given.
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "split_special_tokens": (bool,),
+    "additional_special_tokens": (list, NoneType),
+    "extra_special_tokens": (list, dict, NoneType),
+    "chat_template": (str, list, dict, NoneType),
+}
 _PROBES = ("The film was good.", "ünïcödé 日本 ✓ \t x1", "")
 
 
@@ -102,10 +112,14 @@ def _require_plain(settings: JsonObject) -> None:
         )
     if not isinstance(settings.get("tokenizer_class"), str | None):
         raise BadTokenizer(f"tokenizer_config.json: tokenizer_class must be the name of a class. {_REMEDY}")
-    if settings.get("padding_side", "right") not in {"right", "left"}:
-        raise BadTokenizer("tokenizer_config.json: padding_side must be right or left.")
-    names = settings.get("model_input_names")
-    if names is not None and not (isinstance(names, list) and "input_ids" in names and set(names) <= _INPUTS):
+    for side in ("padding_side", "truncation_side"):
+        if settings.get(side, "right") not in ("right", "left"):
+            raise BadTokenizer(f"tokenizer_config.json: {side} must be right or left.")
+    for setting, kinds in _SETTINGS.items():
+        if setting in settings and not isinstance(settings[setting], kinds):
+            raise BadTokenizer(f"tokenizer_config.json: {setting} cannot be {compact(settings[setting])}. {_REMEDY}")
+    names = settings.get("model_input_names", ["input_ids"])
+    if not (isinstance(names, list) and "input_ids" in names and all(name in _INPUTS for name in map(str, names))):
         raise BadTokenizer(
             f"tokenizer_config.json: model_input_names must be a list of {', '.join(sorted(_INPUTS))}; input_ids "
             "must be among them."
@@ -142,9 +156,9 @@ def _special(settings: JsonObject) -> dict[str, str | None]:
     """Special tokens by role; a role may be declared empty."""
     found: dict[str, str | None] = {}
     for role, value in settings.items():
-        if role.endswith("_token") and not isinstance(value, bool):
+        if role.endswith("_token") and (role in _ROLES or not isinstance(value, bool)):
             token = value.get("content") if isinstance(value, Mapping) else value
-            if not isinstance(token, str | None):
+            if not isinstance(token, str | None) or (token == "" and role in _ROLES):
                 raise BadTokenizer(f"{role} must be a token, not {compact(value)}. {_REMEDY}")
             found[role] = token
     return found

@@ -66,7 +66,7 @@ def submit(
                 max_queued=here.settings.team_max_queued,
             )
             queues = {job.queue for job in jobs_of_sweep(session, caller.team_id, sweep.id)}
-    except IntegrityError:  # a model or a dataset was deleted while it was checked
+    except (IntegrityError, NotFound):  # a model, a dataset or a teacher was deleted while it was checked
         _checked(here, caller, body, sources)
         raise
     for queue in queues:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pruning_core.schedule import Schedule
 
 
+#: log λ at most: the square of a gradient of that size is finite in fp32 still.
+_MOST = math.log(1e15)
+
+
 class PenaltyController:
     """Moves log λ in proportion to how far the density is off and to how fast that changes (a PI controller on log λ).
 
@@ -55,7 +59,7 @@ class PenaltyController:
         """
         error = (density - target) / self._range
         step = self._INTEGRAL / self._window * error + self._proportional * (error - self._error)
-        self._log += math.log(2) * step
+        self._log.add_(math.log(2) * step).clamp_(max=_MOST)
         self._error.copy_(error)
 
 

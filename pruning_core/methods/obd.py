@@ -20,7 +20,9 @@ class ObdParameters(MethodParameters):
     """Settings of optimal brain damage."""
 
     every: int = Field(default=10, ge=1, le=10_000, description="Optimizer steps between two looks at the curvature.")
-    smoothing: float = Field(default=0.9, ge=0.0, lt=1.0, description="Share of the past in the curvature's average.")
+    smoothing: float = Field(
+        default=0.9, ge=0.0, le=0.9999, description="Share of the past in the curvature's average."
+    )
 
 
 class OptimalBrainDamage(Method):

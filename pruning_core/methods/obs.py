@@ -22,7 +22,7 @@ class ObsParameters(MethodParameters):
         default=16, ge=1, le=64, description="Weights per block of the Fisher matrix; memory is this many floats each."
     )
     dampening: float = Field(
-        default=1e-7, gt=0.0, le=1.0, description="Added to the Fisher matrix's diagonal before it is inverted."
+        default=1e-7, ge=1e-12, le=1.0, description="Added to the Fisher matrix's diagonal before it is inverted."
     )
     updates: int = Field(default=10, ge=1, le=1000, description="How often the masks are selected in the window.")
 

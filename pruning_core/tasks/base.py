@@ -242,6 +242,11 @@ class Task(ABC):
         multiple = pad_multiple(tokenizer, longest_of(examples))
         return dict(DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)(list(examples)))
 
+    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """The mean loss over a batch's labels, a scalar in fp32: the model's own, where the task has no better one."""
+        loss: Tensor = output["loss"]
+        return loss.float()
+
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float
     ) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
@@ -73,6 +74,19 @@ class AnswerQuestions(Task):
         if quality > 0:
             return None
         return "The pruned model is no better than guessing: its answers share no word with the right ones (f1 0)."
+
+    def loss(self, output: ModelOutput, batch: Batch) -> Tensor:
+        """Cross-entropy of start and end, averaged.
+
+        Without padding, over which transformers spreads probability: the loss of a window would depend on those beside
+        it, and on several devices be another one.
+        """
+        padding = batch["attention_mask"] == 0  # [b, tokens]
+        losses = [
+            F.cross_entropy(output[f"{end}_logits"].float().masked_fill(padding, _NEVER), batch[f"{end}_positions"])
+            for end in ("start", "end")
+        ]
+        return torch.stack(losses).mean()
 
     def distillation_loss(
         self, output: ModelOutput, teacher: Mapping[str, Tensor], batch: Batch, temperature: float

@@ -13,14 +13,11 @@ from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
-from pruning_core.columns import Columns, Regression
+from pruning_core.columns import LARGEST_NUMBER, Columns, Regression
 from pruning_core.tasks.base import Batch, ColumnError, EncodedSplit, Quality, RowScores, Task
 from pruning_core.tasks.holdout import Halves, random_holdout
 from pruning_core.tasks.kinds import expect_numbers, expect_texts
 from pruning_core.tasks.texts import EncodedTexts
-
-#: Up to here the squared error, and the squares of its gradients, are finite in fp32 with room to spare.
-_LARGEST = 1e15
 
 
 def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
@@ -30,16 +27,16 @@ def numbers_in(table: pa.Table, column: str) -> NDArray[np.float64]:
         ColumnError: a row has none, or one that is not finite or too large; or the column holds something else.
     """
     expect_numbers(table, column)
-    values = table[column].cast(pa.float64()).to_numpy()  # nulls become NaN
+    values = table[column].cast(pa.float64(), safe=False).to_numpy()  # nulls become NaN
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
         found = "no number" if table[column][row].as_py() is None else f"{values[row]}, which is no finite number,"
         raise ColumnError(column, found, row=row)
-    if len(values) and np.abs(values).max() > _LARGEST:
-        row = int(np.argmax(np.abs(values) > _LARGEST))
+    if len(values) and np.abs(values).max() > LARGEST_NUMBER:
+        row = int(np.argmax(np.abs(values) > LARGEST_NUMBER))
         remedy = (
-            f"The squared error of numbers beyond {_LARGEST:g} is too large for fp32: divide them all, best to a range "
-            "of a few units."
+            f"The squared error of numbers beyond {LARGEST_NUMBER:g} is too large for fp32: divide them all, best to a "
+            "range of a few units."
         )
         raise ColumnError(column, f"{values[row]:g}", row=row, remedy=remedy)
     return cast(NDArray[np.float64], values)

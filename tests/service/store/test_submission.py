@@ -81,6 +81,17 @@ def test_another_body_under_the_same_key_is_refused(database: Database, team: st
         create_job(session, team, NEW, idempotency_key="k", body_sha256="2")
 
 
+def test_a_job_whose_teacher_is_gone_is_not_stored(database: Database, team: str) -> None:
+    """Between the check and the commit somebody may delete it: no column of the job holds it."""
+    new = replace(NEW, spec={"distillation": {"teacher": "upload://mdl_gone"}})
+    with pytest.raises(NotFound, match="mdl_gone"), database.write() as session:
+        create_job(session, team, new)
+    with database.write() as session:
+        create_job(session, team, replace(NEW, spec={"distillation": {"teacher": "self"}}))
+    with database.read() as session:
+        assert len(list_jobs(session, team).data) == 1
+
+
 def test_teams_do_not_share_keys(database: Database, team: str) -> None:
     with database.write() as session:
         other = ensure_team(session, "others").id

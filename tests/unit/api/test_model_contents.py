@@ -134,6 +134,13 @@ BAD: list[tuple[str, Files, str]] = [
     ("settings that are a list", {**bert_files(), "tokenizer_config.json": b"[]"}, "not a JSON object"),
     ("a token that is a number", with_settings(pad_token=5), "pad_token must be a token"),
     ("inputs of another model", with_settings(model_input_names=["pixels"]), "model_input_names must be a list of"),
+    ("cutting in the middle", with_settings(truncation_side="up"), "truncation_side must be right or left"),
+    ("a list of sides", with_settings(padding_side=[]), "padding_side must be right or left"),
+    ("no inputs", with_settings(model_input_names=None), "model_input_names must be a list of"),
+    ("inputs that are no names", with_settings(model_input_names=["input_ids", {}]), "must be a list of"),
+    ("a token that is true", with_settings(cls_token=True), "cls_token must be a token"),
+    ("a token without letters", with_settings(mask_token=""), "mask_token must be a token"),
+    ("special tokens that are a number", with_settings(additional_special_tokens=0), "cannot be 0"),
     ("padding in the middle", with_settings(padding_side="middle"), "padding_side must be right or left"),
 ]  # fmt: skip
 

@@ -48,6 +48,21 @@ def test_a_target_below_what_is_gone_is_refused_and_one_above_is_not(api: Api, p
         assert api.submit(spec_of(pruned, dataset, target)).status_code == 202
 
 
+def test_the_schedule_that_is_shown_begins_where_the_model_stands(api: Api, pruned: str, dataset: str) -> None:
+    for pruning, begins in (({}, 0.25), ({"granularity": "row"}, 0.25), ({"start_from_mask": False}, 1.0)):
+        spec = spec_of(pruned, dataset, 0.9, **pruning)
+        shown = api.call("POST", "/v1/jobs:validate", json=spec).json()["schedule"]["density"]
+        assert shown[0] == [0, begins]
+        assert shown[-1][1] == pytest.approx(0.1)
+        assert [density for _, density in shown] == sorted((density for _, density in shown), reverse=True)
+
+
+def test_how_many_units_are_left_is_the_worker_s_to_say(api: Api, pruned: str, dataset: str) -> None:
+    spec = spec_of(pruned, dataset, 0.97, granularity="row")
+    assert "less than one row" in detail(api.submit({**spec, "pruning": {"granularity": "row"}}), "/target_sparsity")
+    assert api.submit(spec).status_code == 202
+
+
 def test_a_model_without_zeros_has_no_mask_to_start_from(api: Api, model: str, dataset: str) -> None:
     warnings = api.submit(spec_of(model, dataset, 0.5)).json()["warnings"]
     assert any("has no zeros in its prunable matrices" in each for each in warnings)

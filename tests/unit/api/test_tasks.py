@@ -120,6 +120,15 @@ def test_fractions_and_scores_are_regression(api: Api, model: str, column: str, 
     assert (spec["labels"], spec["holdout"], spec["total_steps"]) == ([], 0.1, 6 * 12)
 
 
+@pytest.mark.parametrize("largest", [10**17, -1e16])
+def test_numbers_too_large_to_be_squared_are_refused_at_submit(api: Api, model: str, largest: float) -> None:
+    rows = rated(99, "score", whole=isinstance(largest, int))
+    dataset = uploaded(api, [*rows, {**rows[0], "score": largest}])
+    said = api.submit(spec_of(model, dataset)).json()["errors"]
+    assert [error["pointer"] for error in said] == ["/task/label"]
+    assert f"holds {abs(float(largest)):g} in split 'train'" in said[0]["detail"]
+
+
 def test_whole_numbers_called_label_are_classes_unless_the_spec_says_regression(api: Api, model: str) -> None:
     dataset = uploaded(api, rated(100, "label", whole=True))
     assert resolved(api, model, dataset)["task"]["type"] == "text-classification"

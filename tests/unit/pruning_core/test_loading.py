@@ -1,14 +1,30 @@
 """Loading a model to train: what is loaded no longer depends on the file."""
 
+import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from pruning_core.columns import TextClassification
-from pruning_core.loading import load_model, load_tokenizer
+from pruning_core.loading import ModelError, load_model, load_tokenizer
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.registry import task_of
 from tests.tiny import save_tiny_model
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [("config.json", "vocab_size", 25.0), ("tokenizer_config.json", "truncation_side", "up")],
+)
+def test_files_that_transformers_stumbles_over_are_an_error_that_trying_again_would_repeat(
+    tmp_path: Path, file: str, field: str, value: object
+) -> None:
+    directory = save_tiny_model(tmp_path)
+    content = json.loads((directory / file).read_text())
+    (directory / file).write_text(json.dumps({**content, field: value}))
+    with pytest.raises(ModelError, match="transformers cannot read the model"):
+        load_tokenizer(directory)
 
 
 def test_what_is_loaded_is_not_the_file_mapped_into_memory(tmp_path: Path) -> None:

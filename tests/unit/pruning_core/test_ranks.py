@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pruning_core import PruningSpec
-from pruning_core.columns import TextClassification, TokenClassification
+from pruning_core.columns import QuestionAnswering, TextClassification, TokenClassification
 from pruning_core.methods import METHODS
 from pruning_core.peers import Order, join
 from pruning_core.ranks import ManyRanks, OneRank
@@ -142,6 +142,21 @@ def tagging(**changes: object) -> PruningSpec:
 
 
 DENSE_TOO = {"dense_baseline": True}
+ANSWERS = QuestionAnswering(type="question-answering", question="question", context="context", answers="answers")
+
+
+def answering() -> PruningSpec:
+    return short_spec().model_copy(update={"task": ANSWERS})
+
+
+def asked(rows: int) -> pa.Table:
+    """Which word of a review is its third; contexts of unlike length, so that ranks pad unlike much."""
+    texts = [text.split() for text in reviews(rows)["text"].to_pylist()]
+    contexts = [" ".join(words * (1 + row % 3)) for row, words in enumerate(texts)]
+    answers = [{"text": [words[2]], "answer_start": [len(" ".join(words[:2])) + 1]} for words in texts]
+    return pa.table({"question": ["what is third"] * rows, "context": contexts, "answers": answers})
+
+
 VARIANTS: dict[str, tuple[Callable[[], PruningSpec], Callable[[], pa.Table]]] = {
     "distillation": (lambda: short_spec(distillation={}, training=DENSE_TOO), lambda: reviews(99)),
     "hidden states": (lambda: short_spec(distillation={"hidden": 1.0}, training=DENSE_TOO), lambda: reviews(99)),
@@ -151,6 +166,7 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], Callable[[], pa.Table]]] = 
     "embeddings that train": (lambda: short_spec(training={"freeze_embeddings": False}), lambda: reviews(64)),
     "blocks": (lambda: short_spec("taylor", pruning={"granularity": {"block": [8, 8]}}), lambda: reviews(64)),
     "tags": (tagging, lambda: tagged(65)),
+    "answers": (answering, lambda: asked(65)),
     "tags of a teacher": (
         lambda: tagging(distillation={"hidden": 0.5}, training=DENSE_TOO),
         lambda: tagged(65),

@@ -70,6 +70,24 @@ def test_zeros_stay_and_count_in_every_scope(scope: str, pruned: Path, tmp_path:
             assert abs(layer.kept - had * (1 - SECOND) / (1 - FIRST)) <= 1, layer.name
 
 
+@pytest.mark.parametrize(
+    ("method", "more", "chosen"), [("movement", {"modules": "attention"}, "attention.self"), ("head", {}, "attention")]
+)
+def test_zeros_stay_in_the_matrices_that_a_run_leaves_out(
+    method: str, more: dict[str, object], chosen: str, pruned: Path, tmp_path: Path
+) -> None:
+    result = short_run(pruned, tmp_path, spec(method, **more))
+    assert all("attention" in layer.name for layer in result.layers)
+    before, after = (load_file(folder / "model.safetensors") for folder in (pruned, tmp_path / "model"))
+    left_out = [name for name in before if name.endswith(("intermediate.dense.weight", "output.dense.weight"))]
+    left_out = [name for name in left_out if "attention" not in name]
+    assert len(left_out) == 4
+    for name in left_out:
+        assert int((before[name] == 0).sum()) > 0.3 * before[name].numel()
+        assert torch.equal(before[name] == 0, after[name] == 0), name
+        assert not torch.equal(before[name], after[name]), "what is left trains"
+
+
 @pytest.mark.parametrize("granularity", ["row", "column", {"block": [8, 8]}, "structured"])
 @pytest.mark.parametrize("scope", ["global", "local"])
 def test_units_are_counted_by_what_is_left_of_them(

@@ -267,6 +267,22 @@ def test_no_context_is_on_both_sides_of_a_hold_out() -> None:
         TASK.hold_out(table(), 0.1, seed=1)
 
 
+def test_padding_takes_no_part_in_the_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = {name: torch.randn(2, 8, generator=generator) for name in TASK.logits}
+    batch = {
+        "attention_mask": torch.tensor([[1] * 5 + [0] * 3, [1] * 8]),
+        "start_positions": torch.tensor([2, 0]),
+        "end_positions": torch.tensor([4, 7]),
+    }
+    expected = []
+    for end in ("start", "end"):
+        for row, length in enumerate((5, 8)):
+            p = torch.softmax(logits[f"{end}_logits"][row, :length].double(), dim=0)
+            expected.append(-float(p[batch[f"{end}_positions"][row]].log()))
+    assert float(TASK.loss(ModelOutput(**logits), batch)) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
 def test_padding_takes_no_part_in_what_a_teacher_passes_on() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = {name: torch.randn(2, 8, generator=generator) for name in TASK.logits}

@@ -50,6 +50,7 @@ def test_numbers_are_targets_and_whole_ones_become_floats() -> None:
         (pa.array([math.nan, 2.0]), "holds nan, which is no finite number, in row 1"),
         (pa.array([2.0, -math.inf]), "holds -inf, which is no finite number, in row 2"),
         (pa.array([1.0, -1e20]), r"holds -1e\+20 in row 2\. The squared error of numbers beyond 1e\+15 .* divide them"),
+        (pa.array([1, 10**17 + 1]), r"holds 1e\+17 in row 2"),  # which no float64 is
         (pa.array(["1", "2"]), r"holds string\. Regression needs numbers"),
     ],
 )
