@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from api.datasets.formats.malformed import Malformed
 from api.datasets.formats.nested import ANSWERS
 from api.datasets.labels import TAG_NAMES, TOKEN_NAMES
+from api.datasets.unlike import first_of_another_length
 
 CONTEXT = "context"
 
@@ -51,10 +51,8 @@ def _require_in_a_text(name: str, answers: pa.ChunkedArray, texts: Sequence[pa.C
 
 
 def _require_alike(words: str, tags: str, table: pa.Table) -> None:
-    lengths = [pc.list_value_length(table[name]) for name in (words, tags)]
-    row = pc.index(pc.not_equal(*lengths), value=True).as_py() + 1
-    if row:
-        found = [each[row - 1].as_py() for each in lengths]
+    if row := first_of_another_length(table[words], table[tags]):
+        found = [len(table[name][row - 1]) for name in (words, tags)]
         raise Malformed(
             f"{found[0]} values in column {words!r} and {found[1]} in {tags!r}. Each word needs one tag.", row=row
         )

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.datasets.formats.nested import ANSWERS, INTEGERS, TEXTS
+from api.datasets.unlike import unlike
 from store import JsonObject
 
 #: More different values than this are not labels; their number is kept, the values are not.
@@ -42,6 +43,11 @@ class ColumnInSplit(BaseModel):
         description=f"Each value and how often it occurs, where there are at most {MAX_VALUES} short ones; else null."
     )
     largest: float | None = Field(default=None, description="Of numbers, the largest without its sign.")
+    unlike: dict[str, int] = Field(
+        default={},
+        description="Columns that do not go with this one, and the first row, counted from 1, where they do not: lists "
+        "of another length, and texts that hold none of a row's answers.",
+    )
 
 
 class Column(BaseModel):
@@ -67,7 +73,10 @@ def describe(splits: dict[str, pa.Table]) -> list[Column]:
         Column(
             name=field.name,
             type=_TYPE_NAMES[field.type],
-            splits={split: _content(table[field.name]) for split, table in splits.items()},
+            splits={
+                split: _content(table[field.name]).model_copy(update={"unlike": unlike(table, field.name)})
+                for split, table in splits.items()
+            },
         )
         for field in schema
     ]

@@ -19,6 +19,7 @@ _SLOW = {
     "l0": "draws its masks by lot until they are learnt",
     "magnitude": "cuts more than the rest can make up for",
     "obd": "has seen too little of the curvature",
+    "obs": "has seen too little of the curvature",
     "rewind": "trains too little in each of its rounds",
     "rpp": "has to shrink too fast",
 }

@@ -22,6 +22,12 @@ def check_rows(task: Task, columns: Mapping[str, Column], chosen: Chosen, findin
     if isinstance(task, Regression):
         whole.append(_require_various(columns[task.label], chosen, findings))
         whole.append(_require_moderate(columns[task.label], chosen, findings))
+    if isinstance(task, TokenClassification):
+        why = "have different numbers of values. Each word needs one tag"
+        whole.append(_require_alike(columns[task.tags], task.tokens, chosen, findings, field="tags", why=why))
+    if isinstance(task, QuestionAnswering):
+        why = "do not agree: no answer of that row is in its context"
+        whole.append(_require_alike(columns[task.answers], task.context, chosen, findings, field="context", why=why))
     return all(whole)
 
 
@@ -101,6 +107,18 @@ def _require_various(column: Column, chosen: Chosen, findings: Findings) -> bool
                 ("task", "label"),
                 f"Column {column.name!r} has the same number in every row of split {split!r}: there is nothing to "
                 "predict.",
+            )
+            return False
+    return True
+
+
+def _require_alike(column: Column, other: str, chosen: Chosen, findings: Findings, *, field: str, why: str) -> bool:
+    for split in filter(None, (chosen.train, chosen.eval)):
+        if row := column.splits[split].unlike.get(other):
+            findings.wrong(
+                ("task", field),
+                f"In split {split!r}, row {row}, columns {other!r} and {column.name!r} {why}. Correct the row or "
+                f"remove it, or name another column in task.{field}.",
             )
             return False
     return True

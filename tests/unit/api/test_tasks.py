@@ -120,6 +120,27 @@ def test_fractions_and_scores_are_regression(api: Api, model: str, column: str, 
     assert (spec["labels"], spec["holdout"], spec["total_steps"]) == ([], 0.1, 6 * 12)
 
 
+def test_words_and_tags_are_held_against_each_other_whatever_their_columns_are_called(api: Api, model: str) -> None:
+    rows: list[Row] = [{"wörter": ["Ada", "left"], "art": ["B", "O"], "more": ["x"]} for _ in range(60)]
+    task = {"type": "token-classification", "tokens": "wörter", "tags": "art"}
+    assert api.submit(spec_of(model, uploaded(api, rows), task=task)).status_code == 202
+    rows[41] = {**rows[41], "art": ["B"]}
+    said = refused(api, model, uploaded(api, rows), "/task/tags", task=task)
+    assert "In split 'train', row 42, columns 'wörter' and 'art' have different numbers of values" in said
+
+
+def test_answers_are_held_against_the_context_that_the_spec_names(api: Api, model: str) -> None:
+    rows: list[Row] = [
+        {"ask": "an oak or an elm?", "passage": f"an oak {n}", "answers": {"text": ["oak"], "answer_start": [3]}}
+        for n in range(60)
+    ]
+    task = {"type": "question-answering", "question": "ask", "context": "passage", "answers": "answers"}
+    assert api.submit(spec_of(model, uploaded(api, rows), task=task)).status_code == 202
+    rows[3] = {**rows[3], "answers": {"text": ["elm"], "answer_start": [0]}}
+    said = refused(api, model, uploaded(api, rows), "/task/context", task=task)
+    assert "row 4, columns 'passage' and 'answers' do not agree: no answer of that row is in its context" in said
+
+
 @pytest.mark.parametrize("largest", [10**17, -1e16])
 def test_numbers_too_large_to_be_squared_are_refused_at_submit(api: Api, model: str, largest: float) -> None:
     rows = rated(99, "score", whole=isinstance(largest, int))

@@ -80,7 +80,7 @@ def test_rates_at_which_nothing_is_learnt_are_advised_against(
     assert any(f"At training.{name} " in each for each in warnings) is (rate is not None and rate > 0.01)
 
 
-@pytest.mark.parametrize("method", ["l0", "magnitude", "obd", "rewind", "rpp", "movement", "taylor"])
+@pytest.mark.parametrize("method", ["l0", "magnitude", "obd", "obs", "rewind", "rpp", "movement", "taylor"])
 def test_methods_that_short_runs_are_too_short_for_are_advised_against(
     api: Api, model: str, dataset: str, method: str
 ) -> None:
