@@ -40,7 +40,7 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
     if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
         findings.advise(
             f"At a density of {density} first-order methods, such as 'movement', are usually much better than "
-            f" {spec.method!r}, which looks at the weights alone."
+            f"{spec.method!r}, which looks at the weights alone."
         )
     for name in ("learning_rate", "dense_learning_rate"):
         rate = getattr(spec.training, name)

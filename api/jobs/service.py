@@ -71,10 +71,8 @@ async def submit(
     assert call is not None, "whoever submits is audited"
     try:
         accepted = await here.submissions.store(Submit(caller.team_id, checked, call))
-    except (
-        IntegrityError,
-        NotFound,
-    ):  # its model, dataset or teacher was deleted: perhaps long ago, and is still on the shelf
+    except (IntegrityError, NotFound):
+        # Its model, dataset or teacher was deleted: perhaps long ago, and is still on the shelf.
         here.shelf.clear()
         await run_in_threadpool(validate, here, caller, body, sources)
         raise
