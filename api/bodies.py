@@ -150,8 +150,12 @@ def declared_length(request: Request) -> int:
     return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
-def parse(raw: bytes) -> JsonValue:
+def parse(raw: bytes, *, as_written: bool = False) -> JsonValue:
     """Parse strict JSON: no NaN, no Infinity, no field twice.
+
+    Args:
+        raw: UTF-8.
+        as_written: leave 16.0 a fraction, for others will read the same text.
 
     Raises:
         MalformedRequest: It is not JSON; the problem names line and column where there are any.
@@ -163,7 +167,12 @@ def parse(raw: bytes) -> JsonValue:
     try:
         value = cast(
             JsonValue,
-            json.loads(text, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_no_duplicates),
+            json.loads(
+                text,
+                parse_float=float if as_written else _number,
+                parse_constant=_no_constant,
+                object_pairs_hook=_no_duplicates,
+            ),
         )
     except json.JSONDecodeError as error:
         raise MalformedRequest(

@@ -90,7 +90,8 @@ def deliver(
     """
     output.mkdir(parents=True, exist_ok=True)
     clear(output)
-    (output / _PAGE).unlink(missing_ok=True)
+    with suppress(OSError):  # as what is drawn later
+        (output / _PAGE).unlink()
     reloaded = export_model(network, run.tokenizer, pruner.weights, output / "model")
     export_masks(pruner.weights, output / "masks.safetensors")
     export = run.spec.export

@@ -69,7 +69,7 @@ def read_configuration(raw: bytes) -> Configuration:
         BadConfiguration: It cannot be taken.
     """
     try:
-        document = parse(raw)
+        document = parse(raw, as_written=True)
     except MalformedRequest as error:
         raise BadConfiguration(f"config.json: {error.detail}".replace("The body", "it")) from error
     if not isinstance(document, Mapping):

@@ -18,6 +18,19 @@ def _no_integer(value: object) -> object:
     return value
 
 
+def _true_or_false(value: object) -> object:
+    if not isinstance(value, bool):
+        raise ValueError("should be true or false")  # 0 is not
+    return value
+
+
+def _tokens(value: object) -> object:
+    numbers = value if isinstance(value, list) else [value]
+    if value is not None and not all(type(number) is int for number in numbers):
+        raise ValueError("should be the number of a token, or a list of such")
+    return value
+
+
 def _numbered(names: dict[str, object]) -> dict[str, object]:
     if not all(name.isdecimal() for name in names):
         raise ValueError("should have the labels' numbers as names")
@@ -43,6 +56,9 @@ Activation = Literal[
 Dtype = Literal["float32", "float16", "bfloat16", "auto"] | None
 Attention = Literal["eager", "sdpa"] | None
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
+No = Annotated[Literal[False], BeforeValidator(_true_or_false)]
+Yes = Annotated[Literal[True], BeforeValidator(_true_or_false)]
+Tokens = Annotated[int | list[int] | None, BeforeValidator(_tokens)]
 Fraction = Annotated[float, BeforeValidator(_no_integer), Field(gt=0.0)]
 
 
@@ -86,18 +102,36 @@ class _Fields(BaseModel):
     tie_word_embeddings: bool = True
     position_embedding_type: Literal["absolute"] | None = None
     chunk_size_feed_forward: Literal[0] = 0
-    is_decoder: Literal[False] = False
-    add_cross_attention: Literal[False] = False
-    return_dict: Literal[True] = True
-    output_attentions: Literal[False] = False
-    output_hidden_states: Literal[False] = False
+    is_decoder: No = False
+    add_cross_attention: No = False
+    return_dict: Yes = True
+    output_attentions: No = False
+    output_hidden_states: No = False
     attn_implementation: Attention = None
     transformers_weights: None = None
     inner_group_num: Literal[1] = 1
     feed_forward_proj: Annotated[str, AfterValidator(_feed_forward)] = "relu"
     is_gated_act: Annotated[bool, AfterValidator(_as_fed_forward)] = False
     classifier_pooling: Literal["cls", "mean"] = "cls"
-    layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
+    layer_types: Annotated[list[Literal["full_attention", "sliding_attention"]], Field(min_length=1)] | None = None
+    bos_token_id: Tokens = None
+    eos_token_id: Tokens = None
+    pad_token_id: int | None = None
+    sep_token_id: int | None = None
+    cls_token_id: int | None = None
+    is_encoder_decoder: bool = False
+    initializer_factor: float = 1.0
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    conv_kernel_size: int = 0
+    embedding_size: int = 128
+    local_attention: int = 128
+    norm_bias: bool = False
+    mlp_bias: bool = False
+    attention_bias: bool = False
+    rope_parameters: dict[str, object] | None = None
+    base_model_tp_plan: dict[str, object] | None = None
+    experts_implementation: None = None
 
 
 def why_unusable(document: JsonObject) -> list[str]:
