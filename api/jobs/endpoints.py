@@ -43,7 +43,8 @@ def _has_key(tag: object) -> object:
     return tag
 
 
-Tag = Annotated[str, BeforeValidator(_has_key), StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]*$", max_length=400)]
+# In this order: what comes after a validator is not in the OpenAPI.
+Tag = Annotated[str, StringConstraints(pattern=r"^[^:\x00]{1,64}:[^\x00]*$", max_length=400), BeforeValidator(_has_key)]
 
 Wait = Annotated[float, Query(ge=0, le=MAX_WAIT_S, description="Seconds to wait for a change before answering.")]
 

@@ -163,6 +163,12 @@ def test_a_wrong_query_parameter_is_named(api: Api, query: str, pointer: str) ->
     assert pointers(answer) == {pointer}
 
 
+def test_what_a_tag_looks_like_is_in_the_openapi(api: Api) -> None:
+    parameters = api.get("/openapi.json").json()["paths"]["/v1/jobs"]["get"]["parameters"]
+    [tag] = [each["schema"]["items"] for each in parameters if each["name"] == "tag"]
+    assert tag == {"type": "string", "maxLength": 400, "pattern": r"^[^:\x00]{1,64}:[^\x00]*$"}
+
+
 def test_a_new_job_has_no_measurements_masks_or_files(api: Api, spec: dict[str, Any]) -> None:
     path = api.submit(spec).headers["location"]
     assert api.get(f"{path}/metrics").json() == {"series": {}}
