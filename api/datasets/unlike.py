@@ -18,7 +18,7 @@ def unlike(table: pa.Table, name: str) -> dict[str, int]:
         rows = {other: first_of_another_length(column, table[other]) for other in lists}
     elif column.type == ANSWERS:
         texts = [other for other in others if pa.types.is_string(table[other].type)]
-        rows = {other: _first_without_an_answer(column, table[other]) for other in texts}
+        rows = {other: first_without_an_answer(column, table[other]) for other in texts}
     else:
         return {}
     return {other: row for other, row in rows.items() if row}
@@ -30,8 +30,11 @@ def first_of_another_length(one: pa.ChunkedArray, other: pa.ChunkedArray) -> int
     return int(pc.index(differs, value=True).as_py()) + 1
 
 
-def _first_without_an_answer(answers: pa.ChunkedArray, texts: pa.ChunkedArray) -> int:
-    """Counted from 1; 0 where there is none. Rows without answers or text are not looked at."""
+def first_without_an_answer(answers: pa.ChunkedArray, texts: pa.ChunkedArray) -> int:
+    """The first row, counted from 1, whose text holds none of its answers; 0 where there is none.
+
+    Rows without answers or text are not looked at.
+    """
     for row, (answer, text) in enumerate(zip(answers, texts, strict=True), start=1):
         if (given := answer.as_py()) and given["text"] and text.is_valid:
             whole = text.as_py()

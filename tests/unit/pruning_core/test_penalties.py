@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pruning_core.methods.controller import PenaltyController
 from pruning_core.methods.learned import LearnedParameters
 from pruning_core.methods.rpp import ReweightedProximal, RppParameters
 from pruning_core.methods.soft_movement import SoftMovement
@@ -32,6 +33,18 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # --- soft movement -------------------------------------------------------------------------------------------------
+
+
+def test_a_penalty_that_does_not_help_stays_finite_and_so_do_its_gradients() -> None:
+    weights = masked(TwoLayers(), SoftMovement(), schedule=SCHEDULE, step=20)
+    controller = PenaltyController(weights, SCHEDULE, proportional=10.0)
+    controller.seed(torch.tensor(1.0))
+    for _ in range(1000):  # nothing goes, however strong it is
+        controller.update(torch.tensor(1.0), 0.1)
+    assert math.isfinite(float(controller.penalty.square().sum()))
+    for _ in range(1000):  # and it comes down again
+        controller.update(torch.tensor(0.0), 0.1)
+    assert float(controller.penalty) < 1.0
 
 
 @pytest.mark.parametrize("frozen", [False, True])

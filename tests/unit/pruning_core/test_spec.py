@@ -36,6 +36,10 @@ def test_the_smallest_spec_has_working_defaults() -> None:
         ({"pruning": {"schedule": {"shape": "step"}}}, "cubic"),
         ({"task": {"text": "a", "label": "a"}}, "different columns"),
         ({"method": "magnitude", "training": {"score_learning_rate": 0.1}}, "learns no scores"),
+        # so small, or so near to one, that fp32 makes NaN of them
+        ({"method": "obd", "pruning": {"params": {"smoothing": 0.9999999999}}}, "less than or equal to 0.9999"),
+        ({"method": "obs", "pruning": {"params": {"dampening": 1e-40}}}, "greater than or equal to 0.000000000001"),
+        ({"distillation": {"temperature": 1e-45}}, "greater than or equal to 0.01"),
     ],
 )
 def test_a_bad_spec_is_refused_with_the_remedy(change: dict[str, object], words: str) -> None:
