@@ -79,14 +79,15 @@ def held_bytes(phase: FineTuning) -> int:
     trained = list(matrices)
     if phase.pruner:
         weights = phase.pruner.weights
-        trained += [weights.weight] + ([] if weights.score is None else [weights.score])
-        tensors += [*trained, *(parameter.grad for parameter in trained), weights.mask, weights.gradient]
+        trained += [*weights.trained, *([] if weights.score is None else [weights.score])]
+        tensors += [*trained, *(parameter.grad for parameter in trained), weights.weight, weights.mask]
         tensors += weights.buffers.values()
     for parameter in trained:
         tensors += phase.optimizer.state.get(parameter, {}).values()
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors if t is not None}
-    # A dense step frees its gradients before it ends; they are there at the peak.
-    return sum(storages.values()) + (0 if phase.pruner else sum(4 * p.numel() for p in matrices))
+    # On a CPU a step frees its gradients before it ends; they are there when the optimizer is.
+    freed = sum(4 * parameter.numel() for parameter in matrices if parameter.grad is None)
+    return sum(storages.values()) + freed
 
 
 def peak_resident() -> int:

@@ -26,7 +26,7 @@ def ranks_by_weight(weights: MaskedWeights) -> dict[str, object]:
         The fields of `report_schema.Histogram`.
     """
     step = math.ceil(len(weights) / _MOST_COUNTED)
-    ranks = weights.method.importance(weights.gradient)
+    ranks = weights.method.importance(torch.empty_like(weights.weight))
     weight, rank, kept = (values.detach()[::step].cpu().numpy() for values in (weights.weight, ranks, weights.mask))
     # Doubles: an edge rounded to fp32 would leave out what is clipped to it.
     weight, rank = weight.astype(np.float64), np.nan_to_num(rank.astype(np.float64))

@@ -3,7 +3,7 @@
 Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) for every
 entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer step the gradients of
 W and S are formed from it, and once the effective weights are refreshed; in between nobody reads them, and their memory
-holds the gradient of S. ADR 0002 says why this is simpler and cheaper than a parametrization.
+holds the gradient of S, and then what is ranked. ADR 0002 says why this is simpler and cheaper than a parametrization.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class MaskedWeights:
     Attributes:
         matrices: the prunable matrices, in the model's order.
         slices: where each matrix lies in the flat tensors.
-        weight: W, [n] fp32, trained by the optimizer unless frozen.
-        effective: [n] fp32, what the model computes with: its parameters are views of it.
-        gradient: [n] fp32: G after backward (the parameters' `.grad` are views of it), then ∂L/∂W; free to be used
-            between the optimizer's step and the next backward.
+        weight: W, [n] fp32.
+        trained: what of W an optimizer moves: a view of it for each of `passes`; none when frozen.
+        effective: [n] fp32, what the model computes with: its parameters are views of it. Between backward and `apply`,
+            which writes it anew, it is memory for whoever needs some.
         score: S, [n] fp32, trained by the optimizer; None for methods without scores. Its `.grad` is the memory of the
-            effective weights: there from the method's `observe` until `apply` writes them anew.
+            effective weights: there from the method's `observe` until masks are selected.
         mask: M, [n] bool; starts all True, but for zeros that stay.
         closed: [n] bool, the zeros that stay; None where every weight may be kept.
         open_counts: how many weights of each matrix may be kept.
@@ -62,15 +62,17 @@ class MaskedWeights:
             self.slices.append(slice(start, start + matrix.parameter.numel()))
             start += matrix.parameter.numel()
         flat = torch.cat([matrix.parameter.detach().float().flatten() for matrix in self.matrices])
-        self.weight = nn.Parameter(flat, requires_grad=not frozen)
-        self.gradient = torch.zeros_like(flat)
-        if not frozen:
-            self.weight.grad = self.gradient
+        self.weight = flat
         self.effective = flat.clone()
         for matrix, where in zip(self.matrices, self.slices, strict=True):
             matrix.parameter.data = self.effective[where].view_as(matrix.parameter)
-            # Autograd adds to a gradient that is there: G needs no memory of its own and no copy.
-            matrix.parameter.grad = self.gradient[where].view_as(matrix.parameter)
+        self.trained = [] if frozen else [nn.Parameter(flat[where]) for where in self.passes]
+        self._gradient: Tensor | None = None
+        if flat.device.type != "cpu":
+            self._gradient = torch.zeros_like(flat)
+            for matrix, where in zip(self.matrices, self.slices, strict=True):
+                # Autograd adds to a gradient that is there, so that all of them can be worked on at once.
+                matrix.parameter.grad = self._gradient[where].view_as(matrix.parameter)
         self.mask = flat != 0.0 if keep_zeros else torch.ones_like(flat, dtype=torch.bool)
         self.closed: Tensor | None = ~self.mask if keep_zeros else None
         self.open_counts = self.kept() if keep_zeros else [where.stop - where.start for where in self.slices]
@@ -129,7 +131,7 @@ class MaskedWeights:
 
     def new_buffer(self, name: str) -> Tensor:
         """[n] zeros that the method keeps from step to step."""
-        return self.buffers.setdefault(name, torch.zeros_like(self.gradient))
+        return self.buffers.setdefault(name, torch.zeros_like(self.weight))
 
     @property
     def start_density(self) -> float:
@@ -159,18 +161,43 @@ class MaskedWeights:
         """Kept weights of each matrix."""
         return [int(torch.count_nonzero(self.mask[where])) for where in self.slices]
 
+    @property
+    def gradients(self) -> list[Tensor]:
+        """G, one flat tensor for each of `passes`, the matrices' own: zeros where backward has left none."""
+        if self._gradient is not None:
+            return [self._gradient]
+        for matrix in self.matrices:
+            if matrix.parameter.grad is None:
+                matrix.parameter.grad = torch.zeros_like(matrix.parameter)
+        return [matrix.parameter.grad.view(-1) for matrix in self.matrices if matrix.parameter.grad is not None]
+
     @torch.no_grad()
     def collect_gradients(self) -> None:
-        """Let the method see G, then turn it into ∂L/∂W where W trains.
+        """Let the method see G, then turn it into ∂L/∂W where W trains: the `.grad` of `trained`.
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        for where in self.passes:
-            self.method.observe(where, self.gradient[where])
-        if not self.frozen:
-            self.method.gate_gradient(self.gradient)
-            if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
-                self.gradient.masked_fill_(self.closed, 0.0)
+        gradients = self.gradients
+        for where, gradient in zip(self.passes, gradients, strict=True):
+            self.method.observe(where, gradient)
+            if not self.frozen:
+                self.method.gate_gradient(where, gradient)
+                if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
+                    gradient.masked_fill_(self.closed[where], 0.0)
+        self.method.after_observing()
+        for parameter, gradient in zip(self.trained, gradients, strict=False):  # none when frozen
+            parameter.grad = gradient
+
+    @torch.no_grad()
+    def drop_gradients(self) -> None:
+        """Make way for the next backward: on a CPU, where gradients need memory for as long as they are there."""
+        for parameter in self.trained:
+            parameter.grad = None
+        if self._gradient is not None:
+            self._gradient.zero_()
+            return
+        for matrix in self.matrices:
+            matrix.parameter.grad = None
 
     @torch.no_grad()
     def apply(self, *, training: bool = True) -> None:

@@ -88,8 +88,7 @@ class Pruner:
         for parameter, zeros in self._kept_zeros:
             if parameter.grad is not None:  # without a gradient AdamW leaves what is zero where it is
                 parameter.grad.masked_fill_(zeros, 0.0)
-        own = [] if self.weights.frozen else [self.weights.weight]
-        norm = clip([*own, *others], max_norm)
+        norm = clip([*self.weights.trained, *others], max_norm)
         if self.weights.score is not None:
             clip([self.weights.score], max_norm)
         return norm
@@ -102,6 +101,7 @@ class Pruner:
             step: counted from 1.
             learning_rate: the weights' in this step.
         """
+        self.weights.drop_gradients()
         self.weights.method.step = step
         self.weights.method.after_update(learning_rate)
         self.update_masks(step)
@@ -117,7 +117,6 @@ class Pruner:
         if not chosen and self.density < self.schedule.start_density and not self._is_settled():
             self._select()
         method.after_selection()
-        self.weights.gradient.zero_()  # selection may have borrowed it, and the next backward adds to it
         self.weights.apply()
 
     @contextmanager
@@ -139,7 +138,7 @@ class Pruner:
         """The exact selection at the density of the moment."""
         weights, density = self.weights, self.density
         method, mask = weights.method, weights.mask
-        values = method.importance(weights.gradient)  # the gradient's memory is free between two steps
+        values = method.importance(weights.effective)  # which is about to be written anew
         # Matrices and units of which less is left to begin with keep the same share of that.
         share = density / self.schedule.start_density
         units = weights.units

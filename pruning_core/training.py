@@ -177,11 +177,12 @@ class FineTuning:
         if not isinstance(weights.method, LearnedScores) or weights.method.score_init != "sensitivity":
             return
         self.model.train()
-        sensitivity = torch.zeros_like(weights.gradient)
+        sensitivity = torch.zeros_like(weights.weight)
         for step in range(min(SENSITIVITY_BATCHES, self.steps)):
             self._backward(step, of_labels=True)
-            sensitivity += weights.gradient.mul_(weights.weight).abs_()
-            weights.gradient.zero_()
+            for where, gradient in zip(weights.passes, weights.gradients, strict=True):
+                sensitivity[where] += gradient.mul_(weights.weight[where]).abs_()
+            weights.drop_gradients()
             for parameter in self.others:
                 parameter.grad = None
         weights.start_scores_by(sensitivity)
@@ -235,7 +236,7 @@ class FineTuning:
     def _gradients(self) -> list[Tensor]:
         """All that backward has left."""
         others = [parameter.grad for parameter in self.others if parameter.grad is not None]
-        return [self.pruner.weights.gradient, *others] if self.pruner else others
+        return [*self.pruner.weights.gradients, *others] if self.pruner else others
 
     def _batch(self, items: Sequence[int]) -> Batch:
         padded = self._m.task.collate(self._m.tokenizer, [self._m.train[item] for item in items])
@@ -328,7 +329,7 @@ class FineTuning:
         found = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(self.model)}
         if self.pruner:
             weights = self.pruner.weights
-            found |= {"weights/weight": weights.weight.detach(), "weights/mask": weights.mask}
+            found |= {"weights/weight": weights.weight, "weights/mask": weights.mask}
             found |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
             found |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
             if weights.score is not None:
@@ -365,8 +366,8 @@ def _optimizer(others: list[nn.Parameter], head: list[nn.Parameter], pruner: Pru
     assert learning_rate is not None
     new = {id(parameter) for parameter in head}
     first = [parameter for parameter in others if id(parameter) not in new]
-    if pruner and not pruner.weights.frozen:
-        first.insert(0, pruner.weights.weight)
+    if pruner:
+        first = [*pruner.weights.trained, *first]
     groups: list[dict[str, object]] = [{"params": first, "lr": learning_rate}]
     if pruner and pruner.weights.score is not None:
         groups.append({"params": [pruner.weights.score], "lr": training.score_learning_rate})

@@ -34,9 +34,9 @@ class Method(ABC):
     All tensors are flat and aligned: entry i of weight, score, mask and gradient belongs to the same connection.
     The gradient is always G = ∂L/∂(W ⊙ M), the one that reaches the masked weight.
 
-    In each optimizer step a run calls, in this order: `observe` for all of G and `gate_gradient`, after backward;
-    `after_update`, when weights and scores have moved; `select_softly` or `importance`, for the masks;
-    `after_selection`; `write_effective`.
+    In each optimizer step a run calls, in this order: `observe` and `gate_gradient` for each stretch of G, and
+    `after_observing`, after backward; `after_update`, when weights and scores have moved; `select_softly` or
+    `importance`, for the masks; `after_selection`; `write_effective`.
     """
 
     name: ClassVar[str]
@@ -111,11 +111,14 @@ class Method(ABC):
         Methods that learn scores write ∂L/∂S into `self.weights.score.grad[where]` here.
         """
 
-    def gate_gradient(self, gradient: Tensor) -> None:
-        """Turn G into ∂L/∂W in place, [n]: G ⊙ M, so that masked weights rest."""
+    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
+        """Turn a stretch of G into ∂L/∂W in place: G ⊙ M, so that masked weights rest."""
         from pruning_core.products import multiply_by_mask
 
-        multiply_by_mask(gradient, self.weights.mask, out=gradient)
+        multiply_by_mask(gradient, self.weights.mask[where], out=gradient)
+
+    def after_observing(self) -> None:  # noqa: B027  # most methods need no such hook
+        """Act when all of G has been observed; what `observe` wrote into `weights.effective` is there as a whole."""
 
     def after_update(self, learning_rate: float) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the optimizer has moved weights and scores, before masks are selected; `step` counts that step.

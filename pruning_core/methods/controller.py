@@ -36,8 +36,8 @@ class PenaltyController:
         self._proportional = proportional
         self._window = max(1, schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps)
         self._range = schedule.start_density - schedule.final_density
-        self._log = weights.buffers.setdefault("log_lambda", weights.gradient.new_full((), -math.inf))
-        self._error = weights.buffers.setdefault("last_error", weights.gradient.new_zeros(()))
+        self._log = weights.buffers.setdefault("log_lambda", weights.weight.new_full((), -math.inf))
+        self._error = weights.buffers.setdefault("last_error", weights.weight.new_zeros(()))
 
     @property
     def penalty(self) -> Tensor:
@@ -87,8 +87,8 @@ def select_above(
     from pruning_core.selection import kept_count, select_global
 
     score, mask = weights.rankable(weights.trained_score.detach()), weights.mask
-    # Quarters of the gradient's memory, which is free now.
-    spare = weights.gradient.view(torch.uint8)
+    # Quarters of the effective weights' memory, which is free now.
+    spare = weights.effective.view(torch.uint8)
     floor, most = (spare[i * len(weights) :][: len(weights)].view(torch.bool) for i in range(2))
     select_global(score, weights.open_slices, kept_count(len(weights), density), out=floor)
     torch.gt(score, threshold, out=mask)

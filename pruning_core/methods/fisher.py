@@ -22,5 +22,5 @@ class Fisher(GradientStatistic):
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """Average ½ (G ⊙ W)²."""
-        saliency = gradient * self.weights.weight.detach()[where]
+        saliency = gradient * self.weights.weight[where]
         self._average[where].lerp_(saliency.square_().mul_(0.5), 1.0 - self.smoothing)

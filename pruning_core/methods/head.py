@@ -33,23 +33,25 @@ class HeadImportance(Method):
         super().start(weights, schedule)
         assert weights.units is not None
         self._units = weights.units
-        self._sensitivity = weights.buffers.setdefault("sensitivity", weights.gradient.new_zeros(len(self._units)))
+        self._sensitivity = weights.buffers.setdefault("sensitivity", weights.weight.new_zeros(len(self._units)))
 
-    def gate_gradient(self, gradient: Tensor) -> None:
-        """Add up G ⊙ W over each head's columns of O, and its absolute value over steps; then mask G."""
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """G ⊙ W."""
         import torch
 
+        torch.mul(gradient, self.weights.weight[where], out=self.weights.effective[where])
+
+    def after_observing(self) -> None:
+        """Add up G ⊙ W over each head's columns of O, and its absolute value over steps."""
         weights = self.weights
-        products = torch.zeros_like(gradient)
         for matrix, where in zip(weights.matrices, weights.slices, strict=True):
-            if matrix.heads is not None and matrix.heads.axis == "in":
-                torch.mul(gradient[where], weights.weight.detach()[where], out=products[where])
-        self._sensitivity += self._units.sum(products).abs_()
-        super().gate_gradient(gradient)
+            if matrix.heads is None or matrix.heads.axis != "in":
+                weights.effective[where].zero_()
+        self._sensitivity += self._units.sum(weights.effective).abs_()
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W|, whose mean ranks heads before the first gradient."""
-        return scratch.copy_(self.weights.weight.detach()).abs_()
+        return scratch.copy_(self.weights.weight).abs_()
 
     def unit_importance(self, units: Units) -> Tensor | None:
         """Σ|∂L/∂ξ_h| divided by the L2 norm of its layer's (section 4.1, as Molchanov 2017)."""

@@ -96,15 +96,15 @@ class L0(LearnedScores):
         slope = torch.addcmul(z, z, z, value=-1.0)
         slope = torch.threshold_(slope, 0.0, LOWER * UPPER).sub_(LOWER * UPPER)
         slope.mul_(1.0 / ((UPPER - LOWER) * (TEMPERATURE if self._samples else 1.0)))
-        out = torch.mul(gradient, weights.weight.detach()[where], out=score.grad[where]).mul_(slope)
+        out = torch.mul(gradient, weights.weight[where], out=score.grad[where]).mul_(slope)
         if self.in_window:
             share = expected_open(score.detach()[where])
             share.addcmul_(share, share, value=-1.0)
             out.add_(share.mul_(self._controller.penalty / len(weights)))
 
-    def gate_gradient(self, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
         """∂L/∂W = G ⊙ z, on the masks' weights."""
-        gradient.mul_(self._gates)
+        gradient.mul_(self._gates[where])
 
     def select_softly(self, density: float) -> bool:
         """Which gates would be open at test time; λ moves to bring their share to the schedule's."""
@@ -147,7 +147,7 @@ class L0(LearnedScores):
         weights, gates = self.weights, self._gates
         gates.copy_(weights.trained_score.detach()).sigmoid_()
         _stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
-        weights.weight.detach().mul_(gates)
+        weights.weight.mul_(gates)
 
     def write_effective(self, out: Tensor, *, training: bool) -> None:
         """W ⊙ z, with gates drawn anew; without training, or when the window is over, with their test-time values."""
@@ -169,7 +169,7 @@ class L0(LearnedScores):
             _stretch(gates.sigmoid_())
             if not random:
                 multiply_by_mask(gates, self.weights.mask[where], out=gates)
-            torch.mul(self.weights.weight.detach()[where], gates, out=out[where])
+            torch.mul(self.weights.weight[where], gates, out=out[where])
 
     def metrics(self) -> dict[str, Tensor]:
         """λ, and the expected share of open gates."""

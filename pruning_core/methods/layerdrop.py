@@ -43,7 +43,7 @@ class LayerDrop(Method):
         """Take a buffer that says which layers are present in the step, 1 or 0 each."""
         super().start(weights, schedule)
         layers = sorted({matrix.layer for matrix in weights.matrices if matrix.layer is not None})
-        self._present = weights.buffers.setdefault("present", weights.gradient.new_ones(len(layers)))
+        self._present = weights.buffers.setdefault("present", weights.weight.new_ones(len(layers)))
         numbers = {matrix.name: layers.index(matrix.layer) for matrix in weights.matrices if matrix.layer is not None}
         self._presence = [self._present[numbers[matrix.name]] for matrix in weights.matrices]  # views
 
@@ -72,8 +72,8 @@ class LayerDrop(Method):
         for presence, where in zip(self._presence, self.weights.slices, strict=True):
             out[where].mul_(presence)
 
-    def gate_gradient(self, gradient: Tensor) -> None:
-        """G ⊙ M, nothing for a layer that was left out."""
-        super().gate_gradient(gradient)
-        for presence, where in zip(self._presence, self.weights.slices, strict=True):
-            gradient[where].mul_(presence)
+    def after_observing(self) -> None:
+        """No gradient for a layer that was left out."""
+        for presence, matrix in zip(self._presence, self.weights.matrices, strict=True):
+            assert matrix.parameter.grad is not None
+            matrix.parameter.grad.mul_(presence)

@@ -76,7 +76,7 @@ class LearnedScores(Method):
 
         score = self.weights.trained_score
         assert score.grad is not None
-        torch.mul(gradient, self.weights.weight.detach()[where], out=score.grad[where])
+        torch.mul(gradient, self.weights.weight[where], out=score.grad[where])
 
     def importance(self, scratch: Tensor) -> Tensor:
         """S."""

@@ -26,4 +26,4 @@ class Magnitude(Method):
         """|W|."""
         import torch
 
-        return torch.abs(self.weights.weight.detach(), out=scratch)
+        return torch.abs(self.weights.weight, out=scratch)

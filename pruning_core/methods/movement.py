@@ -53,8 +53,8 @@ class Movement(LearnedScores):
         """Begin without a penalty: its strength is the mean gradient of the step before."""
         super().start(weights, schedule)
         self._strength = cast(MovementParameters, self.parameters).score_penalty
-        self._penalty = weights.buffers.setdefault("score_penalty", weights.gradient.new_zeros(()))
-        self._sum, self._seen = weights.gradient.new_zeros(()), 0
+        self._penalty = weights.buffers.setdefault("score_penalty", weights.weight.new_zeros(()))
+        self._sum, self._seen = weights.weight.new_zeros(()), 0
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """Zero: with `magnitude` |W| is added anew at each selection."""
@@ -70,7 +70,7 @@ class Movement(LearnedScores):
         if self._strength == 0.0:
             super().observe(where, gradient)
             return
-        weight, score = self.weights.weight.detach()[where], self.weights.trained_score
+        weight, score = self.weights.weight[where], self.weights.trained_score
         assert score.grad is not None
         torch.addcmul(self._penalty, gradient, weight, out=score.grad[where])
         sample = gradient[::_SAMPLED] * weight[::_SAMPLED]  # now that both are in the cache
@@ -88,7 +88,7 @@ class Movement(LearnedScores):
         """|W| + S, or S."""
         import torch
 
-        score, weight = self.weights.trained_score.detach(), self.weights.weight.detach()
+        score, weight = self.weights.trained_score.detach(), self.weights.weight
         if self.score_init != "magnitude":
             return score
         for where in self.weights.passes:

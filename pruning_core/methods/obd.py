@@ -47,7 +47,7 @@ class OptimalBrainDamage(Method):
         """Take a buffer for the diagonal."""
         super().start(weights, schedule)
         self._diagonal = weights.new_buffer("curvature")
-        self._looks = weights.buffers.setdefault("looks", weights.gradient.new_zeros(()))
+        self._looks = weights.buffers.setdefault("looks", weights.weight.new_zeros(()))
 
     def wants_curvature(self) -> bool:
         """Every so many steps, from the first."""
@@ -80,6 +80,6 @@ class OptimalBrainDamage(Method):
         import torch
 
         if self.step == 0:
-            return torch.abs(self.weights.weight.detach(), out=scratch)
+            return torch.abs(self.weights.weight, out=scratch)
         torch.clamp(self._diagonal, min=0.0, out=scratch)
-        return scratch.mul_(self.weights.weight.detach()).mul_(self.weights.weight.detach()).mul_(0.5)
+        return scratch.mul_(self.weights.weight).mul_(self.weights.weight).mul_(0.5)

@@ -53,7 +53,7 @@ class OptimalBrainSurgeon(Method):
         self._size = parameters.block_size
         self._blocks = -(-len(weights) // self._size)
         shape = (self._blocks, self._size, self._size)
-        self._inverse = weights.buffers.setdefault("inverse_fisher", weights.gradient.new_zeros(shape))
+        self._inverse = weights.buffers.setdefault("inverse_fisher", weights.weight.new_zeros(shape))
         window = max(1, schedule.total_steps - schedule.cooldown_steps - schedule.warmup_steps)
         self._every = max(1, window // parameters.updates)
         # The last selection; a one-shot cut may come after the window.
@@ -72,17 +72,21 @@ class OptimalBrainSurgeon(Method):
         since = self.step - self.schedule.warmup_steps
         return self.step == self._end or (since >= 0 and self.step < self._end and since % self._every == 0)
 
-    def gate_gradient(self, gradient: Tensor) -> None:
-        """Take G into F⁻¹, F = dampening·I + 1/m Σ g gᵀ, then mask it."""
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """Remember G: a block may reach from one matrix into the next."""
+        self.weights.effective[where] = gradient
+
+    def after_observing(self) -> None:
+        """Take G into F⁻¹, F = dampening·I + 1/m Σ g gᵀ."""
         import torch
         import torch.nn.functional as F
 
         if self.step < self._end:
+            gradient = self.weights.effective
             g = F.pad(gradient, (0, self._blocks * self._size - len(gradient))).view(self._blocks, self._size, 1)
             product = torch.bmm(self._inverse, g)  # [blocks, b, 1]
             scale = (g.transpose(1, 2) @ product).add_(float(self._every))
             self._inverse.sub_(torch.bmm(product / scale, product.transpose(1, 2)))
-        super().gate_gradient(gradient)
 
     def after_update(self, learning_rate: float) -> None:
         """What has gone rests at zero: momentum would move it on, and the next selection make up for it once more."""
@@ -92,7 +96,7 @@ class OptimalBrainSurgeon(Method):
 
     def importance(self, scratch: Tensor) -> Tensor:
         """W² / (2 [F⁻¹]ᵢᵢ); where gradients are huge, rounding may leave a diagonal that is not even positive."""
-        weight = self.weights.weight.detach()
+        weight = self.weights.weight
         diagonal = self._inverse.diagonal(dim1=1, dim2=2).reshape(-1)[: len(weight)].clamp(min=1e-30)
         return scratch.copy_(weight).square_().div_(diagonal).mul_(0.5)
 
@@ -112,7 +116,7 @@ class OptimalBrainSurgeon(Method):
         import torch
         import torch.nn.functional as F
 
-        weight, mask = self.weights.weight.detach(), self.weights.mask
+        weight, mask = self.weights.weight, self.weights.mask
         filler = self._blocks * self._size - len(weight)
         going = F.pad((~mask & (weight != 0)), (0, filler)).view(self._blocks, self._size)
         values = F.pad(weight, (0, filler)).view(self._blocks, self._size)

@@ -52,7 +52,7 @@ class Platon(Method):
     def observe(self, where: slice, gradient: Tensor) -> None:
         """Move both averages."""
         parameters = cast(PlatonParameters, self.parameters)
-        now = (gradient * self.weights.weight.detach()[where]).abs_()
+        now = (gradient * self.weights.weight[where]).abs_()
         mean = self._importance[where].lerp_(now, 1.0 - parameters.importance_smoothing)
         self._uncertainty[where].lerp_(now.sub_(mean).abs_(), 1.0 - parameters.uncertainty_smoothing)
 
@@ -61,5 +61,5 @@ class Platon(Method):
         import torch
 
         if self.step == 0:
-            return torch.abs(self.weights.weight.detach(), out=scratch)
+            return torch.abs(self.weights.weight, out=scratch)
         return torch.mul(self._importance, self._uncertainty, out=scratch)

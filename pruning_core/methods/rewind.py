@@ -110,7 +110,7 @@ class Rewind(Magnitude):
 
     def _remember(self) -> None:
         buffers = self.weights.buffers
-        buffers["rewind/weight"] = self.weights.weight.detach().clone()
+        buffers["rewind/weight"] = self.weights.weight.clone()
         for number, parameter in enumerate(self._others):
             buffers[f"rewind/{number}"] = parameter.detach().clone()
 

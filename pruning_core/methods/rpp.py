@@ -49,10 +49,10 @@ class ReweightedProximal(Method):
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
 
-    def gate_gradient(self, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
         """All weights train until the window ends: zeros may come back."""
         if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
-            super().gate_gradient(gradient)
+            super().gate_gradient(where, gradient)
 
     def after_update(self, learning_rate: float) -> None:
         """The proximal step."""
@@ -60,8 +60,8 @@ class ReweightedProximal(Method):
             return
         import torch
 
-        weight = self.weights.weight.detach()
-        size = torch.abs(weight, out=self.weights.gradient)
+        weight = self.weights.weight
+        size = torch.abs(weight, out=self.weights.effective)
         window = self.schedule.total_steps - self.schedule.cooldown_steps - self.schedule.warmup_steps
         # λ·η·α moves an average weight to zero in about as many steps as the window has.
         self._controller.seed(size.mean().square() / (window * max(learning_rate, 1e-12)))
@@ -75,13 +75,13 @@ class ReweightedProximal(Method):
             return False
         import torch
 
-        torch.ne(self.weights.weight.detach(), 0.0, out=self.weights.mask)
+        torch.ne(self.weights.weight, 0.0, out=self.weights.mask)
         self._controller.update(self.weights.kept_share, density)
         return True
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W|."""
-        return scratch.copy_(self.weights.weight.detach()).abs_()
+        return scratch.copy_(self.weights.weight).abs_()
 
     def metrics(self) -> dict[str, Tensor]:
         """λ."""

@@ -46,5 +46,5 @@ class GradientStatistic(Method):
     def importance(self, scratch: Tensor) -> Tensor:
         """The average; |W| before the first step."""
         if self.step == 0:
-            return scratch.copy_(self.weights.weight.detach()).abs_()
+            return scratch.copy_(self.weights.weight).abs_()
         return self._average

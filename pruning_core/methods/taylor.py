@@ -22,5 +22,5 @@ class Taylor(GradientStatistic):
 
     def observe(self, where: slice, gradient: Tensor) -> None:
         """Average |G ⊙ W|."""
-        saliency = (gradient * self.weights.weight.detach()[where]).abs_()
+        saliency = (gradient * self.weights.weight[where]).abs_()
         self._average[where].lerp_(saliency, 1.0 - self.smoothing)

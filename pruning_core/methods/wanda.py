@@ -39,6 +39,6 @@ class Wanda(Method):
         for matrix, where in zip(weights.matrices, weights.slices, strict=True):
             norms = weights.input_norms[matrix.name]  # [in]
             shaped = scratch[where].view(matrix.parameter.shape)
-            torch.abs(weights.weight.detach()[where].view(matrix.parameter.shape), out=shaped)
+            torch.abs(weights.weight[where].view(matrix.parameter.shape), out=shaped)
             shaped.mul_(norms.unsqueeze(1) if matrix.transposed else norms)
         return scratch

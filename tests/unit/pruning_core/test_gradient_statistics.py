@@ -29,19 +29,19 @@ Recorded = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 def trained(network: TwoLayers, weights: MaskedWeights, steps: int = 7) -> Recorded:
     """Train by SGD under changing masks; returns each step's G, from a graph of its own, and W before the step."""
-    optimizer = torch.optim.SGD([weights.weight], lr=0.1)
+    optimizer = torch.optim.SGD(weights.trained, lr=0.1)
     recorded: Recorded = []
     for step in range(steps):
         set_random_mask(weights, seed=step, share=0.5)
-        effective = [part.requires_grad_() for part in in_shape(weights.weight.detach() * weights.mask)]
+        effective = [part.requires_grad_() for part in in_shape(weights.weight * weights.mask)]
         gradient = flattened(list(torch.autograd.grad(loss_with(effective, batch(step)), effective)))
-        recorded.append((gradient.double().numpy(), weights.weight.detach().double().numpy().copy()))
+        recorded.append((gradient.double().numpy(), weights.weight.double().numpy().copy()))
         network(batch(step)).backward()
         weights.collect_gradients()
         optimizer.step()
         weights.method.step = step + 1
         weights.method.after_update(0.1)
-        weights.gradient.zero_()
+        weights.drop_gradients()
     return recorded
 
 

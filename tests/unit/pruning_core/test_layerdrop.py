@@ -13,6 +13,7 @@ from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
 from tests.families import of
 from tests.unit.pruning_core.runs import short_spec
+from tests.unit.pruning_core.toys import set_gradient
 
 
 def deep(layers: int) -> PreTrainedModel:
@@ -78,10 +79,11 @@ def test_layers_are_missing_at_the_given_rate_and_their_weights_rest() -> None:
         weights.apply()
         absent = {m.layer for m in weights.matrices if not bool(m.parameter.detach().any())}
         missing += torch.tensor([float(layer in absent) for layer in range(8)])
-        weights.gradient.fill_(1.0)
+        set_gradient(weights, torch.ones(len(weights)))
         weights.collect_gradients()
-        for matrix, where in zip(weights.matrices, weights.slices, strict=True):
-            assert bool(weights.gradient[where].any()) is (matrix.layer not in absent)
+        for matrix, parameter in zip(weights.matrices, weights.trained, strict=True):
+            assert parameter.grad is not None
+            assert bool(parameter.grad.any()) is (matrix.layer not in absent)
     error = (0.3 * 0.7 / draws) ** 0.5
     assert bool(((missing / draws - 0.3).abs() < 5 * error).all())
 

@@ -112,7 +112,7 @@ def test_the_proximal_step_is_the_argmin_of_the_penalised_quadratic() -> None:
     weights.buffers["log_lambda"].fill_(math.log(lam))
     method.after_update(rate)
     grid = torch.linspace(-1, 1, 400_001, dtype=torch.float64)
-    for w0, found in zip(start.tolist(), weights.weight.detach().tolist(), strict=True):
+    for w0, found in zip(start.tolist(), weights.weight.tolist(), strict=True):
         cost = 0.5 * (grid - w0) ** 2 + lam * rate / (abs(w0) + 0.01) * grid.abs()
         assert found == pytest.approx(float(grid[cost.argmin()]), abs=6e-6)
     assert 5 < int((weights.weight == 0).sum()) < 51
@@ -125,7 +125,7 @@ def test_zeros_may_come_back_until_the_window_ends() -> None:
     network(batch()).backward()
     weights.collect_gradients()
     assert bool(gradient_of(weights)[~weights.mask].any())
-    weights.gradient.zero_()
+    weights.drop_gradients()
     method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
     network(batch()).backward()
     weights.collect_gradients()

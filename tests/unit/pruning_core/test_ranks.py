@@ -84,7 +84,7 @@ class Ended:
 def train(order: Order, ranks: OneRank) -> Ended:
     progress: list[Progress] = []
     pruner, _ = Run(order, ranks, on_progress=progress.append).all_phases()
-    return Ended(pruner.weights.mask, pruner.weights.weight.detach(), progress)
+    return Ended(pruner.weights.mask, pruner.weights.weight, progress)
 
 
 def on_one_and_on_two(

@@ -24,7 +24,7 @@ class Story:
         network = TwoLayers()
         self.weights = masked(network, method, schedule=self.schedule)
         self.biases = [network.first.bias, network.second.bias]
-        self.optimizer = torch.optim.AdamW([self.weights.weight, *self.biases], lr=0.02, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW([*self.weights.trained, *self.biases], lr=0.02, weight_decay=0.0)
         method.attend(self.biases, self.optimizer)
         self.after = {0: (initial_weights(), network.first.bias.detach().clone())}
         self.ends = self.schedule.ends()  # type: ignore[attr-defined]  # a Rounds
@@ -36,22 +36,22 @@ class Story:
             self.optimizer.step()
             for bias in self.biases:
                 bias.grad = None
-            self.after[step + 1] = (self.weights.weight.detach().clone(), self.biases[0].detach().clone())
+            self.after[step + 1] = (self.weights.weight.clone(), self.biases[0].detach().clone())
             method.step = step + 1
             if step + 1 in self.ends:
                 keep = round(self.schedule.density(step + 1) * 56)
-                order = self.weights.weight.detach().abs().sort(descending=True).indices
+                order = self.weights.weight.abs().sort(descending=True).indices
                 self.weights.mask.fill_(False)[order[:keep]] = True
                 self.masks.append(self.weights.mask.clone())
             method.after_selection()
-            self.weights.gradient.zero_()
+            self.weights.drop_gradients()
             self.weights.apply()
             if step + 1 in self.ends:
                 self.check_round()
 
     def check_round(self) -> None:
         weight, bias = self.after[self.remembered_at]
-        assert torch.equal(self.weights.weight.detach(), torch.where(self.weights.mask, weight, 0.0))
+        assert torch.equal(self.weights.weight, torch.where(self.weights.mask, weight, 0.0))
         assert torch.equal(self.biases[0].detach(), bias)
         for state in self.optimizer.state.values():
             assert all(not bool(tensor.any()) for tensor in state.values()), "moments are forgotten"

@@ -19,7 +19,7 @@ from pruning_core.selection import Diverged
 from pruning_core.training import FineTuning, Progress
 from tests.tiny import reviews, save_tiny_model, tiny_model, tiny_tokenizer
 from tests.unit.pruning_core.runs import short_run, short_spec
-from tests.unit.pruning_core.toys import flattened
+from tests.unit.pruning_core.toys import flattened, gradient_of, set_gradient
 
 LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
 
@@ -71,7 +71,8 @@ def test_scores_are_an_optimizer_group_of_their_own_without_decay(
     masked, others = weights_of(phase), {id(parameter) for parameter in phase.others}
     first, scores = phase.optimizer.param_groups
     assert [id(parameter) for parameter in scores["params"]] == [id(masked.trained_score)]
-    assert {id(parameter) for parameter in first["params"]} == others | (set() if frozen else {id(masked.weight)})
+    assert {id(parameter) for parameter in first["params"]} == others | {id(parameter) for parameter in masked.trained}
+    assert bool(masked.trained) is not frozen
     assert first["weight_decay"] == scores["weight_decay"] == 0.0
     assert scores["lr"] / first["lr"] == pytest.approx(0.02 / 1e-3)
     assert all(id(matrix.parameter) not in others for matrix in masked.matrices)
@@ -85,7 +86,7 @@ def test_weights_scores_and_moments_stay_fp32_under_bf16_autocast(
 
     def after(phase: FineTuning, step: int) -> None:
         masked = weights_of(phase)
-        seen.extend(tensor.dtype for tensor in (masked.weight, masked.gradient))
+        seen.extend(tensor.dtype for tensor in (masked.weight, *masked.gradients))
         seen.extend([masked.score.dtype] if masked.score is not None else [])
         seen.extend(tensor.dtype for tensor in masked.buffers.values())
         seen.extend(tensor.dtype for state in phase.optimizer.state.values() for tensor in state.values())
@@ -112,13 +113,13 @@ def test_weights_and_scores_are_clipped_apart() -> None:
     other = torch.nn.Parameter(torch.zeros(3))
     other.grad = torch.tensor([0.0, 3.0, 4.0])
     torch.manual_seed(0)
-    pruner.weights.gradient.normal_()
-    gradient = pruner.weights.gradient.clone()
-    scores = gradient * pruner.weights.weight.detach()
+    gradient = torch.randn(len(pruner.weights))
+    set_gradient(pruner.weights, gradient)
+    scores = gradient * pruner.weights.weight
     norm = pruner.before_optimizer_step([other], max_norm=1.0)
     together = (gradient.norm() ** 2 + 25).sqrt()
     torch.testing.assert_close(norm, together)
-    torch.testing.assert_close(pruner.weights.gradient, gradient / together, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(gradient_of(pruner.weights), gradient / together, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(other.grad, torch.tensor([0.0, 3.0, 4.0]) / together, rtol=1e-4, atol=1e-7)
     assert pruner.weights.trained_score.grad is not None
     expected = scores / scores.norm().clamp(min=1.0)

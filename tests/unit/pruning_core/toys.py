@@ -80,8 +80,13 @@ def initial_weights() -> Tensor:
 
 def gradient_of(weights: MaskedWeights) -> Tensor:
     """∂L/∂W, after `collect_gradients`."""
-    assert weights.weight.grad is not None
-    return weights.weight.grad
+    return torch.cat([parameter.grad for parameter in weights.trained if parameter.grad is not None])
+
+
+def set_gradient(weights: MaskedWeights, gradient: Tensor) -> None:
+    """Let G be what it is told, [n]."""
+    for where, own in zip(weights.passes, weights.gradients, strict=True):
+        own.copy_(gradient[where])
 
 
 def score_gradient_of(weights: MaskedWeights) -> Tensor:
