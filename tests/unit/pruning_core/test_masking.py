@@ -166,13 +166,15 @@ def test_a_matrix_outside_the_loss_gets_no_stale_gradient() -> None:
 
 
 @pytest.mark.parametrize("name", ["magnitude", "movement", "taylor", "platon", "obd", "obs"])
-def test_the_first_gradient_is_clean_after_a_cut_before_the_first_step(name: str) -> None:
-    """Selection borrows the gradient's memory; autograd adds to what it finds there."""
+def test_after_a_cut_before_the_first_step_the_model_computes_with_masked_weights(name: str) -> None:
+    """Selection borrows the memory of the effective weights, and has to leave them as they should be."""
     schedule = {"schedule": {"shape": "one_shot", "warmup": 0.0}}
     pruner = Pruner(tiny_model(), short_spec(name, pruning=schedule), Schedule("one_shot", 24, 0, 8, 0.1))
     pruner.begin()
-    assert sum(pruner.weights.kept()) == round(0.1 * len(pruner.weights))
-    assert not bool(torch.cat(pruner.weights.gradients).any())
+    weights = pruner.weights
+    assert sum(weights.kept()) == round(0.1 * len(weights))
+    held = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
+    assert torch.equal(held, torch.where(weights.mask, weights.weight, 0.0))
 
 
 def test_settling_leaves_exact_positive_zeros() -> None:
