@@ -73,3 +73,21 @@ def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = 
 #: Runs of up to so many steps prune the dense baseline: 100 steps of sentence pairs at 10 % density, of which the first
 #: forty are spent on finding out what the task is, end at one class otherwise, and at 0.68 of 0.71 so.
 SHORT_RUN = 300
+
+#: Share of the steps in which the learning rates rise to their peak, and in which they fall to zero.
+LEARNING_RATE_WARMUP, LEARNING_RATE_FALL = 0.1, 0.3
+
+
+def cycle(step: int, steps: int, *, fall: float = LEARNING_RATE_FALL) -> float:
+    """The learning rate in a step as a share of its peak: it rises, stays, and falls to zero.
+
+    What is cut late needs as much learning to make up for as what is cut early. On the movie reviews at 3 % density a
+    rate that falls from its peak on costs a point of accuracy.
+
+    Args:
+        step: counted from 0.
+        steps: of the cycle.
+        fall: share of them in which it falls, no shorter than its rise.
+    """
+    rise = max(1, round(LEARNING_RATE_WARMUP * steps))
+    return min((step + 1) / rise, 1.0, (steps - step) / max(rise, round(fall * steps)))

@@ -28,6 +28,7 @@ class Schedule:
         cooldown_steps: t_f, steps after the final density is reached.
         final_density: v_f, kept share of the prunable weights, 0 < v_f < 1.
         start_density: v_i, what is kept before the first weight goes; below 1 where the model's zeros stay.
+        trained: the model knows its task before the first step: it is the dense baseline.
     """
 
     shape: Shape
@@ -36,6 +37,7 @@ class Schedule:
     cooldown_steps: int
     final_density: float
     start_density: float = 1.0
+    trained: bool = False
 
     @classmethod
     def from_shares(

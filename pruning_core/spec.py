@@ -1,6 +1,7 @@
 """What a pruning run is asked to do: the validated spec, shared by library, HTTP service and worker. No torch here."""
 
 import math
+from dataclasses import replace
 from typing import Self, cast
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -10,7 +11,6 @@ from pruning_core.combinations import conflict
 from pruning_core.defaults import SHORT_RUN, default_cooldown, default_dense_learning_rate, default_learning_rate
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
-from pruning_core.methods.learned import LearnedParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
 from pruning_core.settings import MOST_STEPS, Distillation, Export, Pruning, ScheduleSpec, Scope, StartFrom, Training
 
@@ -101,14 +101,13 @@ class PruningSpec(Part):
             width: size of the model's hidden states, as `architectures.width` finds it; so do they on this.
         """
         steps = self.total_steps(train_rows)
-        start_from, parameters = self.starts_from(steps), self.method_parameters()
-        if isinstance(parameters, LearnedParameters) and parameters.score_init is None:
-            init = "sensitivity" if start_from == "dense" else "magnitude"
-            parameters = parameters.model_copy(update={"score_init": init})
+        start_from = self.starts_from(steps)
+        parameters = self.method_parameters().settled(trained=start_from == "dense")
         named, method = self.training.learning_rate, METHODS[self.method]
+        remembers = start_from == "dense" and not method.cuts_at_once
         settled = {
             "epochs": self.epochs,
-            "learning_rate": named or default_learning_rate(steps, width, knows_its_task=start_from == "dense"),
+            "learning_rate": named or default_learning_rate(steps, width, knows_its_task=remembers),
             "start_from": start_from,
         }
         if self.training.dense_baseline and self.training.dense_learning_rate is None:
@@ -176,8 +175,9 @@ class PruningSpec(Part):
             ScheduleError: the run is too short for the schedule.
         """
         steps, method = self.total_steps(train_rows), self.new_method()
+        trained = self.starts_from(steps) == "dense"
         if not method.follows_schedule:
-            return method.plan(Schedule(self.shape, steps, 0, 0, self.final_density))
+            return method.plan(Schedule(self.shape, steps, 0, 0, self.final_density, trained=trained))
         schedule = Schedule.from_shares(
             self.shape,
             total_steps=steps,
@@ -186,7 +186,7 @@ class PruningSpec(Part):
             final_density=self.final_density,
             shapes=method.shapes,
         )
-        return method.plan(schedule)
+        return method.plan(replace(schedule, trained=trained))
 
 
 def describe_methods() -> list[dict[str, object]]:

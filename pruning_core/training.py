@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pruning_core.attention_mask import with_finished_mask
 from pruning_core.batches import batches_of_like_length
+from pruning_core.defaults import LEARNING_RATE_FALL, cycle
 from pruning_core.distillation import DistilledLoss
 from pruning_core.evaluation import evaluate
 from pruning_core.methods.learned import LearnedScores
@@ -26,10 +27,6 @@ from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
-#: Share of the steps in which the learning rates rise to their peak.
-LEARNING_RATE_WARMUP = 0.1
-#: Share of the steps in which they fall to zero, or the cool-down where that is shorter.
-LEARNING_RATE_FALL = 0.3
 MAX_GRADIENT_NORM = 1.0
 #: Curves have about this many points of loss, whatever the run's length.
 LOSS_POINTS = 200
@@ -265,16 +262,10 @@ class FineTuning:
         return self._batches[1][position * accumulation : (position + 1) * accumulation]
 
     def _rate(self, step: int) -> float:
-        """Learning rates rise in the first tenth of the steps and fall to zero in the last three, all groups alike.
-
-        What is cut late needs as much learning to make up for as what is cut early. On the movie reviews at 3 % density
-        a rate that falls from its peak on costs a point of accuracy.
-        """
+        """The learning rate as a share of its peak, for all groups alike."""
         if self.pruner and (factor := self.pruner.weights.method.learning_rate_factor(step)) is not None:
             return factor
-        rise = max(1, round(LEARNING_RATE_WARMUP * self.steps))
-        fall = max(rise, round(min(LEARNING_RATE_FALL, self._m.spec.cooldown(self.steps)) * self.steps))
-        return min((step + 1) / rise, 1.0, (self.steps - step) / fall)
+        return cycle(step, self.steps, fall=min(LEARNING_RATE_FALL, self._m.spec.cooldown(self.steps)))
 
     def _report(self, step: int, norm: Tensor) -> None:
         """Progress after every step, with points of the curves where they are due."""

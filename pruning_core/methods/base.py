@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +26,14 @@ class MethodParameters(BaseModel):
     """A method's own settings, given as `pruning.params`; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def settled(self, *, trained: bool) -> Self:
+        """The same with every default written out.
+
+        Args:
+            trained: the dense baseline is pruned, which knows the task.
+        """
+        return self
 
 
 class Method(ABC):
@@ -54,6 +62,8 @@ class Method(ABC):
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear", "one_shot")
     #: Whether the spec's warm-up and cool-down say when it prunes; `plan` says it where not.
     follows_schedule: ClassVar[bool] = True
+    #: Whether so much of the dense baseline goes in a step that it forgets its task at any learning rate.
+    cuts_at_once: ClassVar[bool] = False
     #: Whether it can prune without a single training step.
     works_untrained: ClassVar[bool] = False
     #: Passes over the training split where the spec does not say.

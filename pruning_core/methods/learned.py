@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
 from pydantic import Field
 
@@ -27,6 +27,12 @@ class LearnedParameters(MethodParameters):
         "task. `zeros` is the paper's own recipe, for runs of several thousand steps. Default: `sensitivity` where the "
         "dense model is pruned (`training.start_from`), else `magnitude`.",
     )
+
+    def settled(self, *, trained: bool) -> Self:
+        """With where scores start."""
+        if self.score_init is not None:
+            return self
+        return self.model_copy(update={"score_init": "sensitivity" if trained else "magnitude"})
 
 
 class LearnedScores(Method):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from pydantic import Field
 
+from pruning_core.defaults import cycle
 from pruning_core.methods.base import MethodParameters
 from pruning_core.methods.magnitude import Magnitude
+from pruning_core.methods.memory import Memory
 from pruning_core.schedule import Schedule, ScheduleError, Shape
 
 if TYPE_CHECKING:
@@ -25,25 +27,48 @@ _SHORTEST_ROUND = 5
 class RewindParameters(MethodParameters):
     """Settings of iterative pruning with rewinding."""
 
-    rounds: int = Field(default=3, ge=1, le=20, description="How often weights are removed; the run has one part more.")
-    rewind_to: float = Field(
-        default=0.1, ge=0.0, lt=1.0, description="Where in the first part weights are rewound to; 0 is the start."
+    rounds: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="How often weights are removed; the run has one part more, and as many parts where the dense model "
+        "is pruned (`training.start_from`), whose training is the first. Default: 3, and 1 where the dense model is "
+        "pruned.",
     )
+    rewind_to: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Where in the run's first part weights are rewound to; 0 is the start."
+    )
+
+    def settled(self, *, trained: bool) -> Self:
+        """With the number of rounds."""
+        return self if self.rounds else self.model_copy(update={"rounds": 1 if trained else 3})
 
 
 @dataclass(frozen=True)
 class Rounds(Schedule):
-    """Density falls at the end of each part by the same factor: v_i (v_f / v_i)^(r/R) after round r of R."""
+    """Density falls in each round by the same factor: v_i (v_f / v_i)^(r/R) after round r of R.
+
+    Of a model that knows its task the first weights go before the first step.
+
+    Attributes:
+        rounds: R.
+    """
 
     rounds: int = 1
 
-    def ends(self) -> list[int]:
+    @property
+    def parts(self) -> int:
+        """Parts of equal length that the run has."""
+        return self.rounds if self.trained else self.rounds + 1
+
+    def cuts(self) -> list[int]:
         """The step at which each round removes weights."""
-        return [round(self.total_steps * r / (self.rounds + 1)) for r in range(1, self.rounds + 1)]
+        first = self.parts - self.rounds
+        return [round(self.total_steps * part / self.parts) for part in range(first, self.parts)]
 
     def density(self, step: int) -> float:
         """Kept share for the forward pass that follows `step` finished optimizer steps."""
-        done = sum(step >= end for end in self.ends())
+        done = sum(step >= cut for cut in self.cuts())
         if done == self.rounds:
             return self.final_density
         factor = float((self.final_density / self.start_density) ** (done / self.rounds))
@@ -55,7 +80,8 @@ class Rewind(Magnitude):
 
     Frankle & Carbin 2019 (arXiv 1803.03635) with the late rewinding of Frankle et al. 2019 (arXiv 1903.01611); Yu et
     al. 2020 (arXiv 1906.02768) for language. A run of T steps has R + 1 parts of equal length, each with its own
-    learning-rate cycle; weights go at the end of the first R.
+    learning-rate cycle; weights go at the end of the first R. Where the dense baseline is pruned, its training is the
+    first part: weights go before the first step, and at the end of each of R parts but the last.
     """
 
     name: ClassVar[str] = "rewind"
@@ -65,6 +91,7 @@ class Rewind(Magnitude):
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic",)
     follows_schedule: ClassVar[bool] = False
     works_untrained: ClassVar[bool] = False
+    cuts_at_once: ClassVar[bool] = True
 
     def plan(self, schedule: Schedule) -> Schedule:
         """Rounds instead of a descent.
@@ -72,15 +99,19 @@ class Rewind(Magnitude):
         Raises:
             ScheduleError: a part would have fewer than five steps.
         """
-        rounds = cast(RewindParameters, self.parameters).rounds
-        part = schedule.total_steps // (rounds + 1)
+        parameters = cast(RewindParameters, self.parameters).settled(trained=schedule.trained)
+        assert parameters.rounds is not None
+        total = schedule.total_steps
+        final, trained = schedule.final_density, schedule.trained
+        plan = Rounds(schedule.shape, total, 0, 0, final, rounds=parameters.rounds, trained=trained)
+        part = total // plan.parts
         if part < _SHORTEST_ROUND:
             raise ScheduleError(
-                f"{rounds} rounds leave parts of {part} steps in a run of {schedule.total_steps}, and a part needs "
+                f"{plan.rounds} rounds leave parts of {part} steps in a run of {total}, and a part needs "
                 f"{_SHORTEST_ROUND} at least. Train longer, or lower pruning.params.rounds."
             )
-        last = schedule.total_steps - round(schedule.total_steps * rounds / (rounds + 1))
-        return Rounds(schedule.shape, schedule.total_steps, part, last, schedule.final_density, rounds=rounds)
+        cuts = plan.cuts()
+        return replace(plan, warmup_steps=cuts[0], cooldown_steps=total - cuts[-1])
 
     def numbers_per_weight(self) -> int:
         """Where it is rewound to."""
@@ -90,46 +121,33 @@ class Rewind(Magnitude):
         """Work out when to remember and when to rewind."""
         super().start(weights, schedule)
         assert isinstance(schedule, Rounds)
-        self._ends = schedule.ends()
-        wanted = round(cast(RewindParameters, self.parameters).rewind_to * self._ends[0])
-        self._remember_at = min(wanted, self._ends[0] - 1)
+        self._cuts = schedule.cuts()
+        #: Where parts after the first begin, and all is rewound.
+        self._rewinds = [cut for cut in self._cuts if cut > 0]
+        self._remember_at: int | None = None
+        if self._rewinds:
+            wanted = round(cast(RewindParameters, self.parameters).rewind_to * self._rewinds[0])
+            self._remember_at = min(wanted, self._rewinds[0] - 1)
 
     def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
         """What is rewound with the weights, and the optimizer, whose moments are forgotten."""
-        self._others = list(others)
-        self._optimizer = optimizer
+        self._memory = Memory(self.weights, others, optimizer)
         if self.step == 0 and self._remember_at == 0:
-            self._remember()
+            self._memory.keep()
 
     def after_selection(self) -> None:
-        """Remember, or rewind."""
-        if self.step == self._remember_at and self.step > 0:
-            self._remember()
-        elif self.step in self._ends:
-            self._rewind()
-
-    def _remember(self) -> None:
-        buffers = self.weights.buffers
-        buffers["rewind/weight"] = self.weights.weight.clone()
-        for number, parameter in enumerate(self._others):
-            buffers[f"rewind/{number}"] = parameter.detach().clone()
-
-    def _rewind(self) -> None:
+        """Remember, or rewind; what goes before the first step is zero at once, so that it ranks last from now on."""
         from pruning_core.products import multiply_by_mask
 
-        buffers = self.weights.buffers
-        # What has gone starts from zero, so that it ranks last from now on.
-        multiply_by_mask(buffers["rewind/weight"], self.weights.mask, out=self.weights.weight)
-        for number, parameter in enumerate(self._others):
-            parameter.detach().copy_(buffers[f"rewind/{number}"])
-        for state in self._optimizer.state.values():
-            for tensor in state.values():
-                tensor.zero_()
+        if self.step in self._rewinds:
+            self._memory.bring_back()
+        elif self.step in self._cuts:
+            multiply_by_mask(self.weights.weight, self.weights.mask, out=self.weights.weight)
+        elif self.step == self._remember_at and self.step > 0:
+            self._memory.keep()
 
     def learning_rate_factor(self, step: int) -> float:
-        """A triangle for each part, falling to zero at its end."""
-        edges = [0, *self._ends, self.schedule.total_steps]
-        part = sum(step >= end for end in self._ends)
-        start, stop = edges[part], edges[part + 1]
-        rise = max(1, round(0.1 * (stop - start)))
-        return min((step - start + 1) / rise, (stop - step) / max(1, stop - start - rise))
+        """A cycle for each part."""
+        edges = [0, *self._rewinds, self.schedule.total_steps]
+        part = sum(step >= edge for edge in self._rewinds)
+        return cycle(step - edges[part], edges[part + 1] - edges[part])

@@ -121,6 +121,14 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
     "in the dense phase": (lambda: short_spec(training={"dense_baseline": True}), 14),
     "at the dense phase's end": (lambda: short_spec(training={"dense_baseline": True}), 24),
     "after the dense phase": (lambda: short_spec(training={"dense_baseline": True}), 31),
+    "the dense baseline, rewound to": (
+        lambda: short_spec("rewind", training={"dense_baseline": True}, pruning={"params": {"rounds": 2}}),
+        31,
+    ),
+    "the dense baseline, before rpp goes back to it": (
+        lambda: short_spec("rpp", training={"dense_baseline": True}),
+        33,
+    ),
     "distillation": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 33),
     "distillation, in the dense phase": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 5),
     "hidden states": (lambda: short_spec(distillation={"hidden": 1.0}, training={"dense_baseline": True}), 33),

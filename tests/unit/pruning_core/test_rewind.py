@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pruning_core.methods.rewind import Rewind, RewindParameters
+from pruning_core.methods.rewind import Rewind, RewindParameters, Rounds
 from pruning_core.schedule import Schedule
 from tests.tiny import save_tiny_model
 from tests.unit.pruning_core.runs import PRUNABLE, short_run, short_spec
@@ -27,7 +27,7 @@ class Story:
         self.optimizer = torch.optim.AdamW([*self.weights.trained, *self.biases], lr=0.02, weight_decay=0.0)
         method.attend(self.biases, self.optimizer)
         self.after = {0: (initial_weights(), network.first.bias.detach().clone())}
-        self.ends = self.schedule.ends()  # type: ignore[attr-defined]  # a Rounds
+        self.ends = self.schedule.cuts()  # type: ignore[attr-defined]  # a Rounds
         self.masks = [self.weights.mask.clone()]
         self.remembered_at = min(round(rewind_to * self.ends[0]), self.ends[0] - 1)
         for step in range(total):
@@ -71,6 +71,26 @@ def test_after_each_round_kept_weights_are_the_remembered_ones_and_the_others_ze
     assert not bool(story.weights.weight[~story.weights.mask].any()), "what has gone stays gone"
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_model_that_knows_its_task_is_cut_before_the_first_step(rounds: int) -> None:
+    method = Rewind(RewindParameters(rounds=rounds, rewind_to=0.0))
+    schedule = method.plan(Schedule("cubic", 60, 0, 0, 0.25, trained=True))
+    assert isinstance(schedule, Rounds)
+    assert schedule.cuts() == [60 * part // rounds for part in range(rounds)]
+    densities = [schedule.density(step) for step in (0, 59, 60)]
+    assert densities == [pytest.approx(0.25 ** (1 / rounds)), 0.25, 0.25]
+
+
+def test_by_default_it_is_cut_once_and_others_three_times() -> None:
+    for trained, rounds in ((True, 1), (False, 3)):
+        schedule = Rewind().plan(Schedule("cubic", 60, 0, 0, 0.25, trained=trained))
+        assert isinstance(schedule, Rounds)
+        assert schedule.rounds == rounds
+        spec = short_spec("rewind", training={"dense_baseline": trained})
+        assert spec.resolved(96, 32).pruning.params["rounds"] == rounds
+    assert short_spec("rewind", pruning={"params": {"rounds": 4}}).resolved(96, 32).pruning.params["rounds"] == 4
+
+
 def test_what_has_gone_stays_gone_where_fewer_weights_than_matrices_are_kept(tmp_path: Path) -> None:
     """The best of an emptied matrix is a zero, and no better than the weights that are left."""
     short_run(save_tiny_model(tmp_path / "pretrained"), tmp_path, short_spec("rewind", target_sparsity=0.9999))
@@ -87,4 +107,5 @@ def test_each_part_has_a_learning_rate_cycle_of_its_own() -> None:
     for start in range(0, 400, 100):
         part = rates[start : start + 100]
         assert part[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-        assert part[10:] == pytest.approx([(100 - i) / 90 for i in range(10, 100)])
+        assert part[10:70] == [1.0] * 60
+        assert part[70:] == pytest.approx([(100 - i) / 30 for i in range(70, 100)])

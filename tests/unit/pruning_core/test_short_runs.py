@@ -20,8 +20,20 @@ from tests.unit.pruning_core.runs import short_run, short_spec
 LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
 
 
-def run_of(folder: Path, method: str, *, distillation: object = None, **training: object) -> Run:
-    spec = short_spec(method, training={"dense_baseline": True, **training}, distillation=distillation)
+def run_of(
+    folder: Path,
+    method: str,
+    *,
+    distillation: object = None,
+    params: dict[str, object] | None = None,
+    **training: object,
+) -> Run:
+    spec = short_spec(
+        method,
+        training={"dense_baseline": True, **training},
+        distillation=distillation,
+        pruning={"params": params or {}},
+    )
     directory = save_tiny_model(folder / "tiny")
     encoder = tiny_model().base_model
     assert isinstance(encoder, PreTrainedModel)  # without the head
@@ -104,6 +116,55 @@ def test_weights_of_the_same_sensitivity_start_by_their_size(tmp_path: Path) -> 
     weights = Pruner(run.load(), run.spec, run.schedule).weights
     weights.start_scores_by(torch.zeros(len(weights)))
     assert torch.equal(weights.trained_score.detach(), weights.weight.abs())
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "back_at"),
+    [("rewind", {"rounds": 2, "rewind_to": 0.0}, 12), ("rewind", {}, None), ("rpp", {}, 13)],
+)
+def test_methods_that_cut_hard_go_back_to_the_dense_baseline(
+    method: str, params: dict[str, object], back_at: int | None, tmp_path: Path
+) -> None:
+    """What stays trains again from where it was, with all else, and a fresh optimizer; what has gone stays gone."""
+    run = run_of(tmp_path, method, params=params)
+    network = run._to_prune(run.fine_tune_dense())
+    pruner = Pruner(network, run.spec, run.schedule)
+    weights, dense = pruner.weights, pruner.weights.weight.clone()
+    phase = FineTuning(network, run.material, pruner=pruner)
+    pruner.begin()
+    before = [parameter.detach().clone() for parameter in phase.others]
+    back: list[int] = []
+    masks = [weights.mask.clone()]
+    rates: list[float] = []
+
+    def look(step: int) -> None:
+        at_dense = torch.equal(weights.weight, torch.where(weights.mask, dense, 0.0))
+        rest = all(torch.equal(now, then) for now, then in zip(phase.others, before, strict=True))
+        moments = [state["exp_avg"].abs().max() for state in phase.optimizer.state.values()]
+        if at_dense and rest and not any(moments):
+            back.append(step)
+            masks.append(weights.mask.clone())
+        if step > (back_at or 0):
+            assert torch.equal(weights.mask, masks[-1]), "settled"
+        rates.append(phase.optimizer.param_groups[0]["lr"])
+
+    phase.run(after_step=look)
+    assert back == ([back_at] if back_at else [])
+    assert int(weights.mask.sum()) == round(len(weights) * 0.1)
+    peak = run.spec.training.learning_rate
+    assert peak is not None
+    assert rates.count(peak) > 4
+    if back_at is None:
+        assert int(masks[0].sum()) == round(len(weights) * 0.1), "cut before the first step"
+    else:
+        assert rates[back_at - 1] < rates[back_at - 4] == peak, "the end of a cycle"
+        assert rates[-1] < peak
+
+
+@pytest.mark.parametrize(("method", "faster"), [("rewind", 2), ("rpp", 2), ("magnitude", 1), ("movement", 1)])
+def test_a_model_that_is_cut_hard_learns_as_fast_as_one_that_never_knew_its_task(method: str, faster: int) -> None:
+    spec = short_spec(method, training={"dense_baseline": True, "max_steps": 100, "learning_rate": None})
+    assert spec.resolved(3200, 384).training.learning_rate == pytest.approx(faster * 2e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)
