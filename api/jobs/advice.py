@@ -13,15 +13,15 @@ _FIRST_ORDER_WINS_BELOW = 0.15
 #: Zero-initialised scores prune at random until the first gradients have told weights apart.
 _ZEROS_NEED_STEPS = 3000
 
-#: What runs of a hundred steps are too short for: pairs of sentences at 10 % density ended at 0.33 to 0.42 with these,
+#: What runs of a hundred steps are too short for: pairs of sentences at 10 % density ended at 0.38 to 0.42 with these,
 #: at 0.63 to 0.69 with the other methods, and dense at 0.73.
 _SLOW = {
     "l0": "draws its masks by lot until they are learnt",
     "magnitude": "cuts more than the rest can make up for",
     "obd": "has seen too little of the curvature",
     "obs": "has seen too little of the curvature",
-    "rewind": "trains too little in each of its rounds",
-    "rpp": "has to shrink too fast",
+    "rewind": "cuts more at once than the rest can make up for",
+    "rpp": "cuts more at once than the rest can make up for",
 }
 
 #: Transformers are fine-tuned with 1e-5 to 1e-3; far above that nothing is left of what they knew.
