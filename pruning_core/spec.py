@@ -102,7 +102,7 @@ class PruningSpec(Part):
         """
         steps = self.total_steps(train_rows)
         start_from = self.starts_from(steps)
-        parameters = self.method_parameters().settled(trained=start_from == "dense")
+        parameters = self.method_parameters().settled(trained=start_from == "dense", density=self.final_density)
         named, method = self.training.learning_rate, METHODS[self.method]
         remembers = start_from == "dense" and not method.cuts_at_once
         settled = {
@@ -163,9 +163,7 @@ class PruningSpec(Part):
         named, warmup = self.pruning.schedule.cooldown, self.pruning.schedule.warmup
         if named is not None:
             return named
-        # What a threshold has cut softly is cut hard when the window ends, and that needs time to recover from.
-        cuts_softly = METHODS[self.method].select_softly is not Method.select_softly
-        slowly = self.starts_from(total_steps) == "dense" and not cuts_softly
+        slowly = self.starts_from(total_steps) == "dense" and not METHODS[self.method].cuts_at_once
         return default_cooldown(total_steps, warmup, knows_its_task=slowly)
 
     def schedule(self, train_rows: int) -> Schedule:

@@ -16,7 +16,6 @@ _ZEROS_NEED_STEPS = 3000
 #: What runs of a hundred steps are too short for: pairs of sentences at 10 % density ended at 0.38 to 0.42 with these,
 #: at 0.63 to 0.69 with the other methods, and dense at 0.73.
 _SLOW = {
-    "l0": "draws its masks by lot until they are learnt",
     "magnitude": "cuts more than the rest can make up for",
     "obd": "has seen too little of the curvature",
     "obs": "has seen too little of the curvature",

@@ -27,11 +27,12 @@ class MethodParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def settled(self, *, trained: bool) -> Self:
+    def settled(self, *, trained: bool, density: float) -> Self:
         """The same with every default written out.
 
         Args:
             trained: the dense baseline is pruned, which knows the task.
+            density: kept share at the end.
         """
         return self
 

@@ -22,7 +22,8 @@ LOWER, UPPER, TEMPERATURE = -0.1, 1.1, 2 / 3
 
 #: Scores begin where gates are nearly open: σ(2.2) = 0.9.
 _OPEN = 2.2
-#: So far apart do scores start, in standard deviations of the weights, where little and where much is left.
+#: So far apart do scores start that start by size, in standard deviations of the weights, where little and where much
+#: is left; by sensitivity always the latter.
 _NEAR, _FAR = 1.0, 4.0
 #: Kept shares up to which little, and from which much is left.
 _LITTLE, _MUCH = 0.1, 0.5
@@ -48,6 +49,8 @@ class L0(LearnedScores):
     _optimizer: Optimizer | None = None
     TRAVEL: ClassVar[float] = 20.0
     FASTEST: ClassVar[float] = 0.5
+    TRAVEL_BY_SENSITIVITY: ClassVar[float] = TRAVEL
+    FASTEST_BY_SENSITIVITY: ClassVar[float] = FASTEST
 
     def default_score_learning_rate(self, total_steps: int) -> float:
         """From scores ranked by |W| what moves them `TRAVEL`; else the 1e-1 of the paper."""
@@ -62,7 +65,8 @@ class L0(LearnedScores):
         """
         score.fill_(_OPEN)
         if self.score_init != "zeros":
-            apart = _NEAR + (_FAR - _NEAR) * _much(self.schedule.final_density)
+            near = self.score_init == "magnitude"  # size says less of a weight than sensitivity does
+            apart = _NEAR + (_FAR - _NEAR) * _much(self.schedule.final_density) if near else _FAR
             score.add_(weight.abs().div_(weight.std().clamp(min=1e-12)).sub_(1.0), alpha=apart)
 
     def numbers_per_weight(self) -> int:

@@ -28,7 +28,7 @@ class LearnedParameters(MethodParameters):
         "dense model is pruned (`training.start_from`), else `magnitude`.",
     )
 
-    def settled(self, *, trained: bool) -> Self:
+    def settled(self, *, trained: bool, density: float) -> Self:
         """With where scores start."""
         if self.score_init is not None:
             return self
@@ -52,6 +52,10 @@ class LearnedScores(Method):
     TRAVEL: ClassVar[float] = 0.25
     #: Most that one step may move such a score: more, and short runs collapse.
     FASTEST: ClassVar[float] = 5e-4
+    #: The same for scores that start by sensitivity: an order of the first batches, which has to be learnt anew as
+    #: weights go.
+    TRAVEL_BY_SENSITIVITY: ClassVar[float] = 0.15
+    FASTEST_BY_SENSITIVITY: ClassVar[float] = 1e-2
 
     @property
     def score_init(self) -> ScoreInit:
@@ -64,10 +68,17 @@ class LearnedScores(Method):
         weights.start_scores()
 
     def default_score_learning_rate(self, total_steps: int) -> float:
-        """From |W| the rate that moves scores `TRAVEL` in the run; from zero the paper's 1e-2 sets the scale itself."""
+        """The rate that moves scores as far as they have to go in the run; from zero the paper's 1e-2 sets the scale.
+
+        On sentence pairs 100 steps at 3 % density end at 0.43 where scores that start by sensitivity move 0.05 in all,
+        at 0.56 where they move 0.25, dense at 0.73.
+        """
         if self.score_init == "zeros":
             return 1e-2
-        return float(f"{min(self.FASTEST, 2 * self.TRAVEL / max(1, total_steps)):.2g}")
+        travel, fastest = self.TRAVEL, self.FASTEST
+        if self.score_init == "sensitivity":
+            travel, fastest = self.TRAVEL_BY_SENSITIVITY, self.FASTEST_BY_SENSITIVITY
+        return float(f"{min(fastest, 2 * travel / max(1, total_steps)):.2g}")
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """|W| or zero."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from pydantic import Field
 
@@ -17,18 +17,34 @@ if TYPE_CHECKING:
 
 #: Every so manieth gradient is looked at for their mean; prime, so that no column of a matrix is looked at alone.
 _SAMPLED = 61
+#: `score_penalty` by default; the most of it, and its product with the density, where scores start by sensitivity.
+_PENALTY, _MOST_PENALTY, _PENALTY_BY_DENSITY = 3.0, 10.0, 0.3
 
 
 class MovementParameters(LearnedParameters):
     """Settings of movement pruning."""
 
-    score_penalty: float = Field(
-        default=3.0,
+    score_penalty: float | None = Field(
+        default=None,
         ge=0.0,
         le=100.0,
         description="How hard all scores are pulled down, in units of the mean |G ⊙ W|: scores of weights that hardly "
-        "matter then sink, where Adam would let them wander as far as any other. 0 is the paper's.",
+        "matter then sink, where Adam would let them wander as far as any other. 0 is the paper's. Default: 3, and "
+        "where scores start by `sensitivity` the more the less is to be left, 0.3 / density between 3 and 10.",
     )
+
+    def settled(self, *, trained: bool, density: float) -> Self:
+        """With where scores start, and how hard they are pulled down.
+
+        60 steps of sentence pairs at 3 % density end at one class with 3, at 0.5 with 10, dense at 0.61.
+        """
+        settled = super().settled(trained=trained, density=density)
+        if settled.score_penalty is not None:
+            return settled
+        strength = _PENALTY
+        if settled.score_init == "sensitivity":
+            strength = min(_MOST_PENALTY, max(_PENALTY, round(_PENALTY_BY_DENSITY / density, 2)))
+        return settled.model_copy(update={"score_penalty": strength})
 
 
 class Movement(LearnedScores):
@@ -52,7 +68,10 @@ class Movement(LearnedScores):
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin without a penalty: its strength is the mean gradient of the step before."""
         super().start(weights, schedule)
-        self._strength = cast(MovementParameters, self.parameters).score_penalty
+        parameters = cast(MovementParameters, self.parameters)
+        settled = parameters.settled(trained=schedule.trained, density=schedule.final_density).score_penalty
+        assert settled is not None
+        self._strength = settled
         self._penalty = weights.buffers.setdefault("score_penalty", weights.weight.new_zeros(()))
         self._sum, self._seen = weights.weight.new_zeros(()), 0
 

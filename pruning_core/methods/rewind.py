@@ -39,7 +39,7 @@ class RewindParameters(MethodParameters):
         default=0.1, ge=0.0, lt=1.0, description="Where in the run's first part weights are rewound to; 0 is the start."
     )
 
-    def settled(self, *, trained: bool) -> Self:
+    def settled(self, *, trained: bool, density: float) -> Self:
         """With the number of rounds."""
         return self if self.rounds else self.model_copy(update={"rounds": 1 if trained else 3})
 
@@ -99,7 +99,9 @@ class Rewind(Magnitude):
         Raises:
             ScheduleError: a part would have fewer than five steps.
         """
-        parameters = cast(RewindParameters, self.parameters).settled(trained=schedule.trained)
+        parameters = cast(RewindParameters, self.parameters).settled(
+            trained=schedule.trained, density=schedule.final_density
+        )
         assert parameters.rounds is not None
         total = schedule.total_steps
         final, trained = schedule.final_density, schedule.trained

@@ -182,7 +182,7 @@ def test_a_new_job_has_no_measurements_masks_or_files(api: Api, spec: dict[str, 
 def test_methods_are_listed_with_their_parameters(api: Api) -> None:
     methods = {method["name"]: method for method in api.get("/v1/methods").json()["data"]}
     assert set(methods) == set(METHODS)
-    assert methods["movement"]["parameters"]["score_penalty"]["default"] == 3.0
+    assert methods["movement"]["parameters"]["score_penalty"]["default"] is None
     assert (methods["magnitude"]["order"], methods["magnitude"]["works_untrained"]) == (0, True)
     assert methods["head"]["granularities"] == ["head"]
     defaults = {name: (method["default_epochs"], method["default_schedule_shape"]) for name, method in methods.items()}

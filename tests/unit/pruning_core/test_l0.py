@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods.l0 import L0, SHUT_BELOW, expected_open
+from pruning_core.methods.learned import LearnedParameters
 from pruning_core.noise import write_uniform
 from pruning_core.schedule import Schedule
 from tests.unit.pruning_core.toys import (
@@ -184,9 +185,23 @@ def test_half_of_the_weights_left_computes_as_before_when_the_window_ends() -> N
     torch.testing.assert_close(after, before, rtol=0.025, atol=0.0)
 
 
-@pytest.mark.parametrize(("density", "apart"), [(0.03, 1.0), (0.1, 1.0), (0.3, 2.5), (0.5, 4.0), (0.9, 4.0)])
-def test_scores_start_the_farther_apart_the_more_is_to_be_left(density: float, apart: float) -> None:
-    weights = masked(TwoLayers(), L0(), schedule=replace(SCHEDULE, final_density=density))
+@pytest.mark.parametrize(
+    ("init", "density", "apart"),
+    [
+        ("magnitude", 0.03, 1.0),
+        ("magnitude", 0.1, 1.0),
+        ("magnitude", 0.3, 2.5),
+        ("magnitude", 0.5, 4.0),
+        ("magnitude", 0.9, 4.0),
+        ("sensitivity", 0.03, 4.0),
+        ("sensitivity", 0.5, 4.0),
+    ],
+)
+def test_scores_start_the_farther_apart_the_more_is_to_be_left_or_known(
+    init: str, density: float, apart: float
+) -> None:
+    method = L0(LearnedParameters.model_validate({"score_init": init}))
+    weights = masked(TwoLayers(), method, schedule=replace(SCHEDULE, final_density=density))
     for where in weights.slices:
         weight = weights.weight[where].double()
         expected = 2.2 + apart * (weight.abs() / weight.std() - 1.0)

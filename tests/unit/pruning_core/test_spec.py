@@ -96,6 +96,52 @@ def test_the_dense_baseline_has_a_rate_of_its_own_unless_one_is_given_for_both()
     assert [default_dense_learning_rate(width) for width in (32, 192, 768, 8192)] == [1e-3, 4e-4, 2.5e-5, 1e-5]
 
 
+@pytest.mark.parametrize(
+    ("method", "start", "at"),
+    [
+        ("movement", "dense", {20: 1e-2, 60: 5e-3, 100: 3e-3, 300: 1e-3}),
+        ("soft_movement", "dense", {60: 5e-3, 300: 1e-3}),
+        ("movement", "model", {60: 5e-4, 300: 5e-4, 2000: 2.5e-4}),
+        ("l0", "dense", {60: 0.5, 100: 0.4}),
+        ("l0", "model", {60: 0.5, 100: 0.4}),
+    ],
+)
+def test_scores_of_a_model_that_knows_its_task_move_as_far_however_short_the_run(
+    method: str, start: str, at: dict[int, float]
+) -> None:
+    for steps, rate in at.items():
+        fields = {"method": method, "target_sparsity": 0.9, "training": {"max_steps": steps, "start_from": start}}
+        assert PruningSpec.model_validate(fields).resolved(6000, 384).training.score_learning_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("start", "density", "penalty"),
+    [
+        ("dense", 0.5, 3),
+        ("dense", 0.1, 3),
+        ("dense", 0.05, 6),
+        ("dense", 0.03, 10),
+        ("dense", 0.01, 10),
+        ("model", 0.03, 3),
+    ],
+)
+def test_scores_of_a_model_that_knows_its_task_sink_the_faster_the_less_is_left(
+    start: str, density: float, penalty: float
+) -> None:
+    def penalty_of(params: dict[str, object]) -> object:
+        training = {"max_steps": 60, "start_from": start}
+        fields = {"target_sparsity": 1 - density, "training": training, "pruning": {"params": params}}
+        return (
+            PruningSpec.model_validate({"method": "movement"} | fields)
+            .resolved(6000, 384)
+            .pruning.params["score_penalty"]
+        )
+
+    assert penalty_of({}) == penalty
+    assert penalty_of({"score_penalty": 0}) == 0
+    assert penalty_of({"score_init": "zeros"}) == 3
+
+
 def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
     shares = [default_cooldown(steps, 0.1) for steps in (150, 387, 1000, 10**6)]
     assert shares == [0.6, 0.45, 0.3, 0.3], "387 is the geometric mean of 150 and 1,000"
@@ -105,6 +151,8 @@ def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
     assert short.resolved(5000, 384).pruning.schedule.cooldown == 0.6
     of_dense = PruningSpec(method="movement", target_sparsity=0.9, training=training | {"start_from": "dense"})
     assert of_dense.schedule(5000).cooldown_steps == 30, "what knows its task is pruned more slowly"
+    hard = PruningSpec(method="rpp", target_sparsity=0.9, training=training | {"start_from": "dense"})
+    assert hard.schedule(5000).cooldown_steps == 60, "and forgets its task where the cut is hard all the same"
     shortest = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 17, "start_from": "model"})
     assert shortest.schedule(5000).cooldown_steps == 5, "a default leaves a window to prune in where there is one"
     named = PruningSpec(
