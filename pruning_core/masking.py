@@ -9,7 +9,7 @@ holds the gradient of S, and then what is ranked. ADR 0002 says why this is simp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +20,6 @@ from pruning_core.prunable import Matrix
 
 if TYPE_CHECKING:
     from pruning_core.units import Units
-
-
-class GradientNorms(NamedTuple):
-    """L2 norms of the gradients of a step, a scalar for each of `MaskedWeights.passes`, taken while it is in the cache.
-
-    Attributes:
-        weight: of ∂L/∂W; none where weights are frozen.
-        score: of ∂L/∂S; none where there are no scores.
-    """
-
-    weight: list[Tensor]
-    score: list[Tensor]
 
 
 class MaskedWeights:
@@ -184,26 +172,21 @@ class MaskedWeights:
         return [matrix.parameter.grad.view(-1) for matrix in self.matrices if matrix.parameter.grad is not None]
 
     @torch.no_grad()
-    def collect_gradients(self) -> GradientNorms:
+    def collect_gradients(self) -> None:
         """Let the method see G, then turn it into ∂L/∂W where W trains: the `.grad` of `trained`.
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        gradients, norms = self.gradients, GradientNorms([], [])
+        gradients = self.gradients
         for where, gradient in zip(self.passes, gradients, strict=True):
             self.method.observe(where, gradient)
-            if self.score is not None:
-                assert self.score.grad is not None
-                norms.score.append(torch.linalg.vector_norm(self.score.grad[where]))
             if not self.frozen:
                 self.method.gate_gradient(where, gradient)
                 if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
                     gradient.masked_fill_(self.closed[where], 0.0)
-                norms.weight.append(torch.linalg.vector_norm(gradient))
         self.method.after_observing()
         for parameter, gradient in zip(self.trained, gradients, strict=False):  # none when frozen
             parameter.grad = gradient
-        return norms
 
     @torch.no_grad()
     def drop_gradients(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Every so manieth gradient is looked at for their mean; prime, so that no column of a matrix is looked at alone.
 _SAMPLED = 61
 #: `score_penalty` by default; the most of it, and its product with the density, where scores start by sensitivity.
-_PENALTY, _MOST_PENALTY, _PENALTY_BY_DENSITY = 3.0, 10.0, 0.3
+_PENALTY, _MOST_PENALTY, _PENALTY_BY_DENSITY = 3.0, 10.0, 0.5
 
 
 class MovementParameters(LearnedParameters):
@@ -30,7 +30,7 @@ class MovementParameters(LearnedParameters):
         le=100.0,
         description="How hard all scores are pulled down, in units of the mean |G ⊙ W|: scores of weights that hardly "
         "matter then sink, where Adam would let them wander as far as any other. 0 is the paper's. Default: 3, and "
-        "where scores start by `sensitivity` the more the less is to be left, 0.3 / density between 3 and 10.",
+        "where scores start by `sensitivity` the more the less is to be left, 0.5 / density between 3 and 10.",
     )
 
     def settled(self, *, trained: bool, density: float) -> Self:

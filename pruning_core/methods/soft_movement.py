@@ -32,6 +32,8 @@ class SoftMovement(LearnedScores):
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
+    #: λ pulls, too.
+    TRAVEL_BY_SENSITIVITY: ClassVar[float] = 0.15
 
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin without a penalty."""

@@ -99,8 +99,8 @@ def test_the_dense_baseline_has_a_rate_of_its_own_unless_one_is_given_for_both()
 @pytest.mark.parametrize(
     ("method", "start", "at"),
     [
-        ("movement", "dense", {20: 1e-2, 60: 5e-3, 100: 3e-3, 300: 1e-3}),
-        ("soft_movement", "dense", {60: 5e-3, 300: 1e-3}),
+        ("movement", "dense", {20: 1e-2, 60: 3.3e-3, 100: 2e-3, 300: 6.7e-4}),
+        ("soft_movement", "dense", {100: 3e-3, 300: 1e-3}),
         ("movement", "model", {60: 5e-4, 300: 5e-4, 2000: 2.5e-4}),
         ("l0", "dense", {60: 0.5, 100: 0.4}),
         ("l0", "model", {60: 0.5, 100: 0.4}),
@@ -118,8 +118,8 @@ def test_scores_of_a_model_that_knows_its_task_move_as_far_however_short_the_run
     ("start", "density", "penalty"),
     [
         ("dense", 0.5, 3),
-        ("dense", 0.1, 3),
-        ("dense", 0.05, 6),
+        ("dense", 0.1, 5),
+        ("dense", 0.0625, 8),
         ("dense", 0.03, 10),
         ("dense", 0.01, 10),
         ("model", 0.03, 3),
