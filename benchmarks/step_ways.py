@@ -81,7 +81,8 @@ class Setting:
         """A run whose pruning window is ten times as long as what is timed.
 
         So in what is timed every rare event of a method (a look at the curvature in each tenth step, a selection
-        in each tenth of the window) happens as often as it does in a run: exactly, for multiples of ten.
+        in each tenth of the window) happens as often as it does in a run: exactly, for multiples of ten. Few steps are
+        timed, but what they stand for is a long run, which prunes the given model.
         """
         shape = METHODS[method].shapes[0]
         # Heads and layers are few: at 3 % none but the protected ones would be left.
@@ -89,12 +90,13 @@ class Setting:
         # Steps here skip the one in which rewinding remembers, unless that is the first.
         parameters = {"rewind_to": 0.0} if method == "rewind" else {}
         schedule = {"shape": shape, "warmup": 0.1, "cooldown": 0.3} if METHODS[method].follows_schedule else {}
+        training = {"max_steps": round(self.steps / 0.06), "batch_size": BATCH, "max_length": TOKENS}
         spec = PruningSpec.model_validate(
             {
                 "method": method,
                 "target_sparsity": sparsity,
                 "pruning": {"schedule": schedule, "params": parameters},
-                "training": {"max_steps": round(self.steps / 0.06), "batch_size": BATCH, "max_length": TOKENS},
+                "training": training | {"start_from": "model"},
             }
         )
         return spec.resolved(_ITEMS, 384)

@@ -34,6 +34,14 @@ def test_timed_steps_lie_in_the_window_and_at_the_final_density(rounds: int) -> 
     assert at["final"] + UNTIMED + rounds < schedule.total_steps
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_timed_is_a_step_of_a_long_run(setting: Setting, method: str) -> None:
+    spec = setting.spec(method)
+    assert spec.training.start_from == "model", "few steps are timed, but not of a short run"
+    at = positions(spec.schedule(2048), setting.steps)
+    assert 0 <= at["middle"] < at["final"]
+
+
 @pytest.mark.slow
 def test_every_way_takes_steps(setting: Setting) -> None:
     timing = time_ways(["dense", "dense_stock", "sort_per_forward", *METHODS], setting)
