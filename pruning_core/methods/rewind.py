@@ -36,7 +36,11 @@ class RewindParameters(MethodParameters):
         "pruned.",
     )
     rewind_to: float = Field(
-        default=0.1, ge=0.0, lt=1.0, description="Where in the run's first part weights are rewound to; 0 is the start."
+        default=0.1,
+        ge=0.0,
+        lt=1.0,
+        description="Where in the run's first part weights are rewound to; 0 is the start. Nothing is rewound where "
+        "the dense model is pruned in one round.",
     )
 
     def settled(self, *, trained: bool, density: float) -> Self:
@@ -108,9 +112,11 @@ class Rewind(Magnitude):
         plan = Rounds(schedule.shape, total, 0, 0, final, rounds=parameters.rounds, trained=trained)
         part = total // plan.parts
         if part < _SHORTEST_ROUND:
+            several = plan.rounds > 1
             raise ScheduleError(
-                f"{plan.rounds} rounds leave parts of {part} steps in a run of {total}, and a part needs "
-                f"{_SHORTEST_ROUND} at least. Train longer, or lower pruning.params.rounds."
+                f"{plan.rounds} round{'s leave' if several else ' leaves'} parts of {part} steps in a run of {total}, "
+                f"and a part needs {_SHORTEST_ROUND} at least. Train longer"
+                + (", or lower pruning.params.rounds." if several else ".")
             )
         cuts = plan.cuts()
         return replace(plan, warmup_steps=cuts[0], cooldown_steps=total - cuts[-1])

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pruning_core.schedule import Schedule, Shape
 
 
+#: Keeps the reciprocal of a zero finite.
+_TINY = 1e-12
+
+
 class RppParameters(MethodParameters):
     """Settings of reweighted proximal pruning."""
 
@@ -113,8 +117,14 @@ class ReweightedProximal(Method):
         return True
 
     def importance(self, scratch: Tensor) -> Tensor:
-        """|W|."""
-        return scratch.copy_(self.weights.weight).abs_()
+        """|W|; where all goes back, what was zero a step ago comes after that, in the order of what it goes back to."""
+        import torch
+
+        size = scratch.copy_(self.weights.weight).abs_()
+        if self._goes_back and self.step == self._end:
+            behind = self._memory.weight.abs().add_(_TINY).reciprocal_().neg_()
+            torch.where(self.weights.mask, size, behind, out=size)
+        return size
 
     def metrics(self) -> dict[str, Tensor]:
         """λ."""

@@ -124,6 +124,11 @@ def test_rewind_has_no_window_that_a_run_could_be_too_short_for() -> None:
     assert "pruning.schedule" not in str(refused.value)
 
 
+def test_a_single_round_cannot_be_told_to_be_fewer() -> None:
+    with pytest.raises(ScheduleError, match=r"1 round leaves parts of 4 steps in a run of 8.*Train longer\.$"):
+        Rewind(RewindParameters(rounds=1)).plan(Schedule("cubic", 8, 0, 0, 0.1))
+
+
 def test_rounds_too_short_to_train_in_are_refused_with_the_remedy() -> None:
     with pytest.raises(ScheduleError, match=r"parts of 4 steps.*lower pruning\.params\.rounds"):
         rounds(60, 12)

@@ -161,6 +161,27 @@ def test_methods_that_cut_hard_go_back_to_the_dense_baseline(
         assert rates[-1] < peak
 
 
+def test_what_rpp_had_shrunk_to_nothing_comes_after_the_rest_and_by_its_size_in_the_baseline(tmp_path: Path) -> None:
+    """One more step of Adam moves all zeros alike: they would be chosen by lot, and given their whole size again."""
+    run = run_of(tmp_path, "rpp")
+    network = run._to_prune(run.fine_tune_dense())
+    weights = (pruner := Pruner(network, run.spec, run.schedule)).weights
+    dense = weights.weight.abs()
+    phase = FineTuning(network, run.material, pruner=pruner)
+    pruner.begin()
+    weights.method.attend(phase.others, phase.optimizer)
+    keep = round(len(weights) * 0.1)
+    left = torch.zeros(len(weights), dtype=torch.bool)
+    left[dense.argsort()[: keep // 2]] = True  # half of what is to stay, and not the largest
+    weights.mask.copy_(left)
+    weights.weight.copy_(torch.where(left, 1e-3, torch.rand(len(weights))))
+    pruner.update_masks(13)
+    assert int(weights.mask.sum()) == keep
+    assert bool(weights.mask[left].all())
+    filled = weights.mask & ~left
+    assert float(dense[filled].min()) >= float(dense[~weights.mask].max())
+
+
 @pytest.mark.parametrize(("method", "faster"), [("rewind", 2), ("rpp", 2), ("magnitude", 1), ("movement", 1)])
 def test_a_model_that_is_cut_hard_learns_as_fast_as_one_that_never_knew_its_task(method: str, faster: int) -> None:
     spec = short_spec(method, training={"dense_baseline": True, "max_steps": 100, "learning_rate": None})
