@@ -148,7 +148,7 @@ class Ours(Way):
         spec = setting.spec(method or "magnitude")
         self.schedule = spec.schedule(_ITEMS)
         model = setting.model(spec)
-        pruner = Pruner(model, spec, self.schedule) if method else None
+        pruner = Pruner(model, spec, self.schedule, autocast_alone=setting.bf16) if method else None
         self.phase = FineTuning(model, setting.material(spec), pruner=pruner)
         self._done = 0
         if pruner:

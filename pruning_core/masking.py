@@ -30,8 +30,10 @@ class MaskedWeights:
         slices: where each matrix lies in the flat tensors.
         weight: W, [n] fp32.
         trained: what of W an optimizer moves: a view of it for each of `passes`; none when frozen.
-        effective: [n] fp32, what the model computes with: its parameters are views of it. Between backward and `apply`,
-            which writes it anew, it is memory for whoever needs some.
+        effective: [n] fp32, the memory of what the model computes with. Between backward and `apply`, which writes it
+            anew, it is for whoever needs some.
+        computed: [n], what the model computes with: its parameters are views of it. All of `effective`, or the first
+            half of that memory where the model computes in bf16.
         score: S, [n] fp32, trained by the optimizer; None for methods without scores. Its `.grad` is the memory of the
             effective weights: there from the method's `observe` until masks are selected.
         mask: M, [n] bool; starts all True, but for zeros that stay.
@@ -43,7 +45,13 @@ class MaskedWeights:
     """
 
     def __init__(
-        self, matrices: Sequence[Matrix], method: Method, *, frozen: bool = False, keep_zeros: bool = False
+        self,
+        matrices: Sequence[Matrix],
+        method: Method,
+        *,
+        frozen: bool = False,
+        keep_zeros: bool = False,
+        computes_in: torch.dtype = torch.float32,
     ) -> None:
         """Copy the model's weights; the model computes the same until `apply` is called with another mask.
 
@@ -52,6 +60,9 @@ class MaskedWeights:
             method: the run's.
             frozen: leave W as it is.
             keep_zeros: what is zero stays zero.
+            computes_in: bf16 for a model on a CPU whose every forward pass is under autocast to it, and which takes a
+                step for each backward pass: what autocast would round anew each time is written rounded once, and
+                gradients are widened when they are looked at. Results are the same to the bit.
         """
         self.matrices = list(matrices)
         self.method = method
@@ -63,9 +74,9 @@ class MaskedWeights:
             start += matrix.parameter.numel()
         flat = torch.cat([matrix.parameter.detach().float().flatten() for matrix in self.matrices])
         self.weight = flat
-        self.effective = flat.clone()
-        for matrix, where in zip(self.matrices, self.slices, strict=True):
-            matrix.parameter.data = self.effective[where].view_as(matrix.parameter)
+        self.effective = torch.empty_like(flat)
+        self._compute_in(computes_in)
+        self.computed.copy_(flat)
         self.trained = [] if frozen else [nn.Parameter(flat[where]) for where in self.passes]
         self._gradient: Tensor | None = None
         if flat.device.type != "cpu":
@@ -83,6 +94,13 @@ class MaskedWeights:
         if method.learns_scores:
             self.score = nn.Parameter(torch.empty_like(flat))
             self.score.grad = self.effective
+
+    def _compute_in(self, number_format: torch.dtype) -> None:
+        """Let the model's parameters be views of the effective weights' memory, in a format that fits in it."""
+        self.computed = self.effective.view(number_format)[: len(self)]
+        for matrix, where in zip(self.matrices, self.slices, strict=True):
+            matrix.parameter.grad = None
+            matrix.parameter.data = self.computed[where].view_as(matrix.parameter)
 
     @torch.no_grad()
     def start_scores(self) -> None:
@@ -163,7 +181,10 @@ class MaskedWeights:
 
     @property
     def gradients(self) -> list[Tensor]:
-        """G, one flat tensor for each of `passes`, the matrices' own: zeros where backward has left none."""
+        """G, one flat tensor for each of `passes`, the matrices' own, in what the model computes in.
+
+        Zeros where backward has left none.
+        """
         if self._gradient is not None:
             return [self._gradient]
         for matrix in self.matrices:
@@ -178,7 +199,11 @@ class MaskedWeights:
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
         gradients = self.gradients
-        for where, gradient in zip(self.passes, gradients, strict=True):
+        if self.computed.dtype != torch.float32:
+            for matrix in self.matrices:
+                matrix.parameter.grad = None  # each is replaced by a wider one
+        for number, where in enumerate(self.passes):
+            gradients[number] = gradient = gradients[number].float()
             self.method.observe(where, gradient)
             if not self.frozen:
                 self.method.gate_gradient(where, gradient)
@@ -206,11 +231,14 @@ class MaskedWeights:
         Args:
             training: False for the weights to judge and to ship, without the noise that some methods train with.
         """
-        self.method.write_effective(self.effective, training=training)
+        self.method.before_writing(training=training)
+        for where in self.passes:
+            self.method.write_effective(where, self.computed[where], training=training)
 
     @torch.no_grad()
     def settle(self) -> None:
         """End the run: masked weights become exact zeros, also in W, where Adam's momentum still moved them."""
+        self._compute_in(torch.float32)
         self.apply(training=False)
         multiply_by_mask(self.effective, self.mask, out=self.effective)
         self.effective.add_(0.0)  # turns -0.0 into 0.0, which compresses better

@@ -15,7 +15,7 @@ from pruning_core.grouped import select_in_rows, select_two_of_four, select_unit
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import Matrix, NothingToPrune, prunable_matrices
 from pruning_core.schedule import Schedule
-from pruning_core.selection import kept_count, select_global, select_local
+from pruning_core.selection import Threshold, kept_count, select_global, select_local
 from pruning_core.spec import PruningSpec
 from pruning_core.units import Units
 
@@ -32,13 +32,17 @@ class Pruner:
         density: kept share that the schedule asks for now.
     """
 
-    def __init__(self, model: PreTrainedModel, spec: PruningSpec, schedule: Schedule) -> None:
+    def __init__(
+        self, model: PreTrainedModel, spec: PruningSpec, schedule: Schedule, *, autocast_alone: bool = False
+    ) -> None:
         """Take over the model's prunable weights. `begin` makes the first selection.
 
         Args:
             model: on its device, fp32.
             spec: method, scope, granularity.
             schedule: the run's.
+            autocast_alone: until the weights are settled the model computes under bf16 autocast, and on this device
+                alone.
 
         Raises:
             NothingToPrune: no matrix, or no unit, is there to prune, or the method cannot rank by those that are; or
@@ -46,11 +50,21 @@ class Pruner:
         """
         self._scope = spec.scope
         self._kind = kind_of(spec.granularity)
+        self._threshold = Threshold()
         method = spec.new_method()
         matrices = _matrices(model, spec.pruning.modules, self._kind)
         keep_zeros = spec.pruning.start_from_mask
         self._kept_zeros = _zeros_outside(model, matrices) if keep_zeros else []
-        self.weights = MaskedWeights(matrices, method, frozen=spec.pruning.freeze_weights, keep_zeros=keep_zeros)
+        # On a CPU each step's gradients are its own; they must not add up, over batches or devices, in so few digits.
+        rounds = autocast_alone and model.device.type == "cpu" and spec.training.gradient_accumulation == 1
+        rounds = rounds and not method.computes_in_fp32
+        self.weights = MaskedWeights(
+            matrices,
+            method,
+            frozen=spec.pruning.freeze_weights,
+            keep_zeros=keep_zeros,
+            computes_in=torch.bfloat16 if rounds else torch.float32,
+        )
         if self._kind not in ("element", "2:4"):
             self.weights.units = Units(spec.granularity, self.weights)
         if keep_zeros:
@@ -158,7 +172,7 @@ class Pruner:
         elif self._scope == "local":
             select_local(values, slices, share, sizes=sizes, out=mask)
         else:
-            select_global(values, slices, kept_count(len(weights), density), out=mask)
+            select_global(values, slices, kept_count(len(weights), density), out=mask, threshold=self._threshold)
 
 
 def clip(parameters: list[nn.Parameter], max_norm: float) -> Tensor:

@@ -210,7 +210,7 @@ class Run:
         """The pruned model, settled."""
         distilled = self._distilled(dense)
         network = self._to_prune(dense)
-        pruner = Pruner(network, self.spec, self.schedule)
+        pruner = Pruner(network, self.spec, self.schedule, autocast_alone=self.bf16 and self.ranks.size == 1)
         if pruner.weights.method.calibrates and self.checkpoint is None:
             pruner.weights.input_norms = input_norms(
                 network, pruner.weights.matrices, self.tokenizer, self.task, self.train, seed=self.spec.training.seed

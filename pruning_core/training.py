@@ -178,7 +178,7 @@ class FineTuning:
         for step in range(min(SENSITIVITY_BATCHES, self.steps)):
             self._backward(step, of_labels=True)
             for where, gradient in zip(weights.passes, weights.gradients, strict=True):
-                sensitivity[where] += gradient.mul_(weights.weight[where]).abs_()
+                sensitivity[where] += (gradient * weights.weight[where]).abs_()
             weights.drop_gradients()
             for parameter in self.others:
                 parameter.grad = None

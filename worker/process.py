@@ -11,6 +11,7 @@ from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 
+from pruning_core.memory import KEEPS_FREED_MEMORY
 from store import Claim
 from worker.pulse import Pulse
 
@@ -57,7 +58,8 @@ class Trainer:
         temporary = scratch / "tmp"
         temporary.mkdir()
         environment = (
-            os.environ
+            KEEPS_FREED_MEMORY  # unless whoever started us knows better
+            | os.environ
             | dict(variables)
             | {
                 "HF_HUB_OFFLINE": "1",

@@ -45,7 +45,7 @@ class Method(ABC):
 
     In each optimizer step a run calls, in this order: `observe` and `gate_gradient` for each stretch of G, and
     `after_observing`, after backward; `after_update`, when weights and scores have moved; `select_softly` or
-    `importance`, for the masks; `after_selection`; `write_effective`.
+    `importance`, for the masks; `after_selection`; `before_writing`, and `write_effective` for each stretch.
     """
 
     name: ClassVar[str]
@@ -73,6 +73,9 @@ class Method(ABC):
     reads_outputs: ClassVar[bool] = False
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.
     calibrates: ClassVar[bool] = False
+
+    #: Whether it has the model compute without autocast, too: for second derivatives, or to measure.
+    computes_in_fp32: ClassVar[bool] = False
 
     #: Why a model's zeros cannot stay (`pruning.start_from_mask`); None where they can.
     forgets_zeros: ClassVar[str | None] = None
@@ -160,11 +163,20 @@ class Method(ABC):
     def after_selection(self) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the masks for the next forward pass are known."""
 
-    def write_effective(self, out: Tensor, *, training: bool) -> None:
-        """Write what the model computes with, [n]: W ⊙ M; without training, what is judged and shipped."""
+    def before_writing(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
+        """Draw what is random in the effective weights, which are about to be written."""
+
+    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+        """Write a stretch of what the model computes with, W ⊙ M; without training, of what is judged and shipped.
+
+        Args:
+            where: one of `weights.passes`.
+            out: of that length, fp32 or bf16.
+            training: whether noise that the method trains with is wanted.
+        """
         from pruning_core.products import multiply_by_mask
 
-        multiply_by_mask(self.weights.weight, self.weights.mask, out=out)
+        multiply_by_mask(self.weights.weight[where], self.weights.mask[where], out=out)
 
     def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:  # noqa: B027  # most methods need no such hook
         """Learn what else trains, before the first step."""

@@ -153,27 +153,30 @@ class L0(LearnedScores):
         _stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
         weights.weight.mul_(gates)
 
-    def write_effective(self, out: Tensor, *, training: bool) -> None:
-        """W ⊙ z, with gates drawn anew; without training, or when the window is over, with their test-time values."""
+    def before_writing(self, *, training: bool) -> None:
+        """Draw the gates' noise, until the window is over."""
+        from pruning_core.noise import write_uniform
+
+        if training and self._samples:
+            write_uniform(self._gates)
+
+    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+        """W ⊙ z, with gates as drawn; without training, or when the window is over, with their test-time values."""
         import torch
 
-        from pruning_core.noise import write_uniform
         from pruning_core.products import multiply_by_mask
 
         random = training and self._samples
+        score, gates = self.weights.trained_score.detach()[where], self._gates[where]
         if random:
-            write_uniform(self._gates)
-        for where in self.weights.passes:
-            score, gates = self.weights.trained_score.detach()[where], self._gates[where]
-            if random:
-                opposite = (1.0 - gates).log_()
-                gates.log_().sub_(opposite).add_(score).div_(TEMPERATURE)  # torch's logit takes four times as long
-            else:
-                gates.copy_(score)
-            _stretch(gates.sigmoid_())
-            if not random:
-                multiply_by_mask(gates, self.weights.mask[where], out=gates)
-            torch.mul(self.weights.weight[where], gates, out=out[where])
+            opposite = (1.0 - gates).log_()
+            gates.log_().sub_(opposite).add_(score).div_(TEMPERATURE)  # torch's logit takes four times as long
+        else:
+            gates.copy_(score)
+        _stretch(gates.sigmoid_())
+        if not random:
+            multiply_by_mask(gates, self.weights.mask[where], out=gates)
+        torch.mul(self.weights.weight[where], gates, out=out)
 
     def metrics(self) -> dict[str, Tensor]:
         """λ, and the expected share of open gates."""

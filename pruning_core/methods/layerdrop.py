@@ -61,19 +61,26 @@ class LayerDrop(Method):
         """All alike: whole layers are ranked."""
         return scratch.zero_()
 
-    def write_effective(self, out: Tensor, *, training: bool) -> None:
-        """W ⊙ M, or zeros in layers that are left out: drawn anew in training, none where weights are judged."""
+    def before_writing(self, *, training: bool) -> None:
+        """Draw which layers are present; all of them where weights are judged."""
         rate = cast(LayerDropParameters, self.parameters).rate
         if training:
             self._present.uniform_().ge_(rate)
         else:
             self._present.fill_(1.0)
-        super().write_effective(out, training=training)
-        for presence, where in zip(self._presence, self.weights.slices, strict=True):
-            out[where].mul_(presence)
 
-    def after_observing(self) -> None:
+    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+        """W ⊙ M, or zeros in layers that are left out."""
+        super().write_effective(where, out, training=training)
+        self._leave_out(where, out)
+
+    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
         """No gradient for a layer that was left out."""
-        for presence, matrix in zip(self._presence, self.weights.matrices, strict=True):
-            assert matrix.parameter.grad is not None
-            matrix.parameter.grad.mul_(presence)
+        super().gate_gradient(where, gradient)
+        self._leave_out(where, gradient)
+
+    def _leave_out(self, where: slice, values: Tensor) -> None:
+        """Multiply a stretch's matrices by whether their layers are present."""
+        for presence, own in zip(self._presence, self.weights.slices, strict=True):
+            if where.start <= own.start < where.stop:
+                values[own.start - where.start : own.stop - where.start].mul_(presence)

@@ -29,6 +29,7 @@ class Wanda(Method):
     works_untrained: ClassVar[bool] = True
     epochs: ClassVar[float] = 0.0
     calibrates: ClassVar[bool] = True
+    computes_in_fp32: ClassVar[bool] = True
     forgets_zeros: ClassVar[str | None] = "it keeps equally many weights in each row, and zeros are spread otherwise"
 
     def importance(self, scratch: Tensor) -> Tensor:

@@ -8,10 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core import selection
 from pruning_core.selection import (
     Diverged,
+    Threshold,
     _select_global_on_device,
     _select_top_on_device,
     kept_count,
@@ -60,6 +63,41 @@ def test_keeps_exactly_the_largest_whatever_ties(values: list[float], data: st.D
     assert torch.equal(top(tensor, keep), expected)
     if 0 < keep < len(values):  # the ends are settled before the device is asked
         assert torch.equal(top(tensor, keep, _select_top_on_device), expected)
+
+
+@given(steps=st.lists(VALUES, min_size=2, max_size=12), data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_is_expected_of_a_threshold_changes_nothing(steps: list[list[float]], data: st.DataObject) -> None:
+    expected = Threshold()
+    for values in steps * 2:
+        keep = data.draw(st.integers(0, len(values)))
+        tensor = torch.tensor(values, dtype=torch.float32)
+        mask = torch.zeros(len(values), dtype=torch.bool)
+        select_top(tensor, keep, mask, expected)
+        assert torch.equal(mask, brute_force(tensor, keep))
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_threshold_that_moves_steadily_needs_no_sample(jumps: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampled: list[int] = []
+    by_sample = selection._bracket
+
+    def counted(values: NDArray[np.float32], keep: int) -> tuple[float, float]:
+        sampled.append(keep)
+        return by_sample(values, keep)
+
+    monkeypatch.setattr(selection, "_bracket", counted)
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(100_000, generator=generator)
+    expected = Threshold()
+    mask = torch.zeros(len(values), dtype=torch.bool)
+    for step in range(60):
+        keep = 60_000 - 1000 * (step - (step > 40))  # stands still once
+        values += 0.001 + 0.001 * torch.randn(len(values), generator=generator) + 5.0 * (jumps and step == 30)
+        select_top(values, keep, mask, expected)
+        assert torch.equal(mask, top(values, keep, _select_top_on_device))
+    # Four selections to know how it moves, a surprise now and then; a jump misleads when it comes, and just after.
+    assert 3 <= len(sampled) <= (15 if jumps else 12)
 
 
 @both_ways

@@ -86,11 +86,11 @@ def test_weights_scores_and_moments_stay_fp32_under_bf16_autocast(
 
     def after(phase: FineTuning, step: int) -> None:
         masked = weights_of(phase)
-        seen.extend(tensor.dtype for tensor in (masked.weight, *masked.gradients))
+        seen.extend(tensor.dtype for tensor in (masked.weight, *masked.trained))
         seen.extend([masked.score.dtype] if masked.score is not None else [])
         seen.extend(tensor.dtype for tensor in masked.buffers.values())
         seen.extend(tensor.dtype for state in phase.optimizer.state.values() for tensor in state.values())
-        seen.extend(parameter.dtype for parameter in phase.model.parameters())
+        seen.extend(parameter.dtype for parameter in phase.others)
 
     watch.after = after
     inside: list[bool] = []
