@@ -20,7 +20,7 @@ from pruning_core.training import FineTuning, Phase
 
 #: The one key of the file's metadata; its value is JSON.
 _RUN = "run"
-VERSION = 5
+VERSION = 6
 
 
 class CheckpointError(ValueError):

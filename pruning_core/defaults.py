@@ -10,7 +10,27 @@ _LEARNING_RATE, _AT_WIDTH, _AT_STEPS, _FEWEST_STEPS = 2e-4, 384, 1000, 250
 _LOWEST_RATE, _HIGHEST_RATE = 3e-5, 1e-3
 
 
-def default_learning_rate(total_steps: int, width: int, *, knows_its_task: bool = False) -> float:
+#: A half is near to the whole.
+_POWER = 4
+_HIGHEST_RATE_ANEW = 3e-3
+
+
+def rate_to_learn_anew(density: float, empty: float) -> float:
+    """How many times the rate of the dense baseline a model takes of which so much is left, to learn again what it was.
+
+    For methods that hardly look at the loss: what they leave at a tenth has forgotten everything, and has 60 to 200
+    steps. At once such a rate would overwrite what is still there, so it comes as weights go. With `magnitude` at 3 %
+    density 60 steps of spam, 100 of reviews and 150 of 77 classes end at one class with the rate of the dense baseline,
+    and with ten times that at 0.98, 0.74 and 0.67 (dense: 0.99, 0.83, 0.60).
+
+    Args:
+        density: kept share.
+        empty: how many times it would be for a model of which nothing is left; 1 where nothing is forgotten.
+    """
+    return 1.0 + (empty - 1.0) * (1.0 - density) ** _POWER
+
+
+def default_learning_rate(total_steps: int, width: int, *, knows_its_task: bool = False, anew: float = 1.0) -> float:
     """AdamW's peak learning rate: wider models and longer runs take less.
 
     It falls with the square of the width and with the root of the steps, of which 250 count at least. For BERT-base and
@@ -22,10 +42,12 @@ def default_learning_rate(total_steps: int, width: int, *, knows_its_task: bool 
         total_steps: optimizer steps of the run.
         width: size of the model's hidden states.
         knows_its_task: the dense baseline is pruned, which a higher rate than that of a thousand steps makes forget.
+        anew: how many times the rate it takes at the final density, as `rate_to_learn_anew` says.
     """
     fewest = _AT_STEPS if knows_its_task else _FEWEST_STEPS
     rate = _LEARNING_RATE * (_AT_WIDTH / width) ** 2 * math.sqrt(_AT_STEPS / max(fewest, total_steps))
-    return float(f"{min(_HIGHEST_RATE, max(_LOWEST_RATE, rate)):.2g}")
+    rate = min(_HIGHEST_RATE, max(_LOWEST_RATE, rate))
+    return float(f"{min(_HIGHEST_RATE_ANEW, rate * anew):.2g}")
 
 
 #: The same for the dense baseline, whatever its steps.

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from pruning_core.architectures import missing_outputs
 from pruning_core.budgets import select_with_budgets
+from pruning_core.defaults import rate_to_learn_anew
 from pruning_core.granularity import kind_of
 from pruning_core.grouped import select_in_rows, select_two_of_four, select_units
 from pruning_core.masking import MaskedWeights
@@ -87,6 +88,20 @@ class Pruner:
         """Go on after `step` optimizer steps, when everything else has been restored."""
         self.weights.method.step = step
         self.density = self._selected_at = self.schedule.density(step)
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What a step's learning rate is multiplied by: it rises to its peak where weights that go take the task along.
+
+        Args:
+            step: counted from 0.
+        """
+        if not self.schedule.trained:
+            return 1.0
+        now, last = (
+            rate_to_learn_anew(density, self.weights.method.forgets)
+            for density in (self.schedule.density(step), self.schedule.final_density)
+        )
+        return now / last
 
     def before_optimizer_step(self, others: Iterable[nn.Parameter], max_norm: float) -> Tensor:
         """Form the gradients of weights and scores and clip them apart: scores' are of another scale.

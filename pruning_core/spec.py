@@ -8,7 +8,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
-from pruning_core.defaults import SHORT_RUN, default_cooldown, default_dense_learning_rate, default_learning_rate
+from pruning_core.defaults import (
+    SHORT_RUN,
+    default_cooldown,
+    default_dense_learning_rate,
+    default_learning_rate,
+    rate_to_learn_anew,
+)
 from pruning_core.granularity import Granularity
 from pruning_core.methods import METHODS, Method, MethodParameters
 from pruning_core.schedule import Schedule, ScheduleError, Shape
@@ -102,12 +108,15 @@ class PruningSpec(Part):
         """
         steps = self.total_steps(train_rows)
         start_from = self.starts_from(steps)
-        parameters = self.method_parameters().settled(trained=start_from == "dense", density=self.final_density)
+        trained = start_from == "dense"
+        # Weights that stay as they are have nothing but the scores to learn with.
+        scored = trained or (self.pruning.freeze_weights and steps <= SHORT_RUN)
+        parameters = self.method_parameters().settled(trained=scored, density=self.final_density)
         named, method = self.training.learning_rate, METHODS[self.method]
-        remembers = start_from == "dense" and not method.cuts_at_once
+        anew = rate_to_learn_anew(self.final_density, method.forgets) if trained else 1.0
         settled = {
             "epochs": self.epochs,
-            "learning_rate": named or default_learning_rate(steps, width, knows_its_task=remembers),
+            "learning_rate": named or default_learning_rate(steps, width, knows_its_task=trained, anew=anew),
             "start_from": start_from,
         }
         if self.training.dense_baseline and self.training.dense_learning_rate is None:

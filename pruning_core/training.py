@@ -263,9 +263,10 @@ class FineTuning:
 
     def _rate(self, step: int) -> float:
         """The learning rate as a share of its peak, for all groups alike."""
+        share = self.pruner.learning_rate_factor(step) if self.pruner else 1.0
         if self.pruner and (factor := self.pruner.weights.method.learning_rate_factor(step)) is not None:
-            return factor
-        return cycle(step, self.steps, fall=min(LEARNING_RATE_FALL, self._m.spec.cooldown(self.steps)))
+            return share * factor
+        return share * cycle(step, self.steps, fall=min(LEARNING_RATE_FALL, self._m.spec.cooldown(self.steps)))
 
     def _report(self, step: int, norm: Tensor) -> None:
         """Progress after every step, with points of the curves where they are due."""

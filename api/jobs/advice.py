@@ -53,7 +53,8 @@ def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
             f"Scores that start at zero usually collapse in runs of fewer than {_ZEROS_NEED_STEPS:,} steps, and this "
             f"one has {steps:,}. Leave out pruning.params.score_init."
         )
-    if spec.pruning.params.get("score_init") == "sensitivity" and spec.starts_from(steps) == "model":
+    by_sensitivity = spec.pruning.params.get("score_init") == "sensitivity" and not spec.pruning.freeze_weights
+    if by_sensitivity and spec.starts_from(steps) == "model":
         findings.advise(
             "score_init 'sensitivity' ranks weights by the loss of the first batches, which says little of a model "
             "that does not know its task yet. Leave it out, or prune the dense baseline (training.start_from 'dense')."

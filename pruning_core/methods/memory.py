@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
     from torch.optim import Optimizer
 
     from pruning_core.masking import MaskedWeights
@@ -26,11 +26,6 @@ class Memory:
         self._weights = weights
         self._others = list(others)
         self._optimizer = optimizer
-
-    @property
-    def weight(self) -> Tensor:
-        """[n] the prunable weights as they were."""
-        return self._weights.buffers["memory/weight"]
 
     def keep(self) -> None:
         """Remember this moment."""

@@ -38,6 +38,7 @@ class OptimalBrainDamage(Method):
     source: ClassVar[str] = "LeCun, Denker & Solla 1989 (Optimal Brain Damage)"
     Parameters: ClassVar[type[MethodParameters]] = ObdParameters
     order: ClassVar[int] = 2
+    forgets: ClassVar[float] = 6.0
     computes_in_fp32: ClassVar[bool] = True
 
     def numbers_per_weight(self) -> int:

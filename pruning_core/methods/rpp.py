@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from pruning_core.defaults import cycle
 from pruning_core.methods.base import Method, MethodParameters
 from pruning_core.methods.controller import PenaltyController
-from pruning_core.methods.memory import Memory
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from torch.optim import Optimizer
+    from torch import Tensor
 
     from pruning_core.masking import MaskedWeights
     from pruning_core.schedule import Schedule, Shape
-
-
-#: Keeps the reciprocal of a zero finite.
-_TINY = 1e-12
 
 
 class RppParameters(MethodParameters):
@@ -41,10 +33,6 @@ class ReweightedProximal(Method):
     Guo et al. 2019 (arXiv 1909.12486), section 4: W ← sign(W)·max(0, |W| - λ·η·α). The penalty never enters the
     optimizer's moments, and weights at zero may come back. λ follows from the schedule by a controller; when the window
     ends the v largest |W| stay.
-
-    Where the dense baseline is pruned, in short runs, those that stay, and all else that trains, go back to what they
-    were: the penalty has shrunk them, too, and there is no time to grow again. The learning rate has a cycle for either
-    half.
     """
 
     name: ClassVar[str] = "rpp"
@@ -52,43 +40,20 @@ class ReweightedProximal(Method):
     source: ClassVar[str] = "Guo et al. 2019 (arXiv 1909.12486)"
     Parameters: ClassVar[type[MethodParameters]] = RppParameters
     order: ClassVar[int] = 0
+    forgets: ClassVar[float] = 10.0
+    cuts_at_once: ClassVar[bool] = True
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
-    cuts_at_once: ClassVar[bool] = True
-
-    def numbers_per_weight(self) -> int:
-        """Where it goes back to, in short runs."""
-        return 1
 
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin without a penalty."""
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
-        self._end = schedule.total_steps - schedule.cooldown_steps
-        self._goes_back = schedule.trained and 0 < self._end < schedule.total_steps
-
-    def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:
-        """What goes back with the weights."""
-        self._memory = Memory(self.weights, others, optimizer)
-        if self._goes_back and self.step == 0:
-            self._memory.keep()
-
-    def after_selection(self) -> None:
-        """Go back, once."""
-        if self._goes_back and self.step == self._end:
-            self._memory.bring_back()
-
-    def learning_rate_factor(self, step: int) -> float | None:
-        """Two cycles where it goes back."""
-        if not self._goes_back:
-            return None
-        before = step < self._end
-        return cycle(step, self._end) if before else cycle(step - self._end, self.schedule.cooldown_steps)
 
     def gate_gradient(self, where: slice, gradient: Tensor) -> None:
         """All weights train until the window ends: zeros may come back."""
-        if self.step >= self._end:
+        if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
             super().gate_gradient(where, gradient)
 
     def after_update(self, learning_rate: float) -> None:
@@ -99,7 +64,7 @@ class ReweightedProximal(Method):
 
         weight = self.weights.weight
         size = torch.abs(weight, out=self.weights.effective)
-        window = self._end - self.schedule.warmup_steps
+        window = self.schedule.total_steps - self.schedule.cooldown_steps - self.schedule.warmup_steps
         # λ·η·α moves an average weight to zero in about as many steps as the window has.
         self._controller.seed(size.mean().square() / (window * max(learning_rate, 1e-12)))
         epsilon = cast(RppParameters, self.parameters).epsilon
@@ -117,14 +82,8 @@ class ReweightedProximal(Method):
         return True
 
     def importance(self, scratch: Tensor) -> Tensor:
-        """|W|; where all goes back, what was zero a step ago comes after that, in the order of what it goes back to."""
-        import torch
-
-        size = scratch.copy_(self.weights.weight).abs_()
-        if self._goes_back and self.step == self._end:
-            behind = self._memory.weight.abs().add_(_TINY).reciprocal_().neg_()
-            torch.where(self.weights.mask, size, behind, out=size)
-        return size
+        """|W|."""
+        return scratch.copy_(self.weights.weight).abs_()
 
     def metrics(self) -> dict[str, Tensor]:
         """λ."""

@@ -125,8 +125,8 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
         lambda: short_spec("rewind", training={"dense_baseline": True}, pruning={"params": {"rounds": 2}}),
         31,
     ),
-    "the dense baseline, before rpp goes back to it": (
-        lambda: short_spec("rpp", training={"dense_baseline": True}),
+    "the dense baseline, which magnitude makes forget": (
+        lambda: short_spec("magnitude", training={"dense_baseline": True}),
         33,
     ),
     "distillation": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 33),

@@ -120,9 +120,9 @@ def test_weights_of_the_same_sensitivity_start_by_their_size(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("method", "params", "back_at"),
-    [("rewind", {"rounds": 2, "rewind_to": 0.0}, 12), ("rewind", {}, None), ("rpp", {}, 13)],
+    [("rewind", {"rounds": 2, "rewind_to": 0.0}, 12), ("rewind", {}, None)],
 )
-def test_methods_that_cut_hard_go_back_to_the_dense_baseline(
+def test_rewinding_goes_back_to_the_dense_baseline(
     method: str, params: dict[str, object], back_at: int | None, tmp_path: Path
 ) -> None:
     """What stays trains again from where it was, with all else, and a fresh optimizer; what has gone stays gone."""
@@ -154,38 +154,43 @@ def test_methods_that_cut_hard_go_back_to_the_dense_baseline(
     peak = run.spec.training.learning_rate
     assert peak is not None
     assert rates.count(peak) > 4
+    assert max(rates) == peak
     if back_at is None:
         assert int(masks[0].sum()) == round(len(weights) * 0.1), "cut before the first step"
     else:
-        assert rates[back_at - 1] < rates[back_at - 4] == peak, "the end of a cycle"
+        assert rates[back_at - 1] < rates[back_at - 4] < peak, "the end of a cycle, of a model of which more is left"
         assert rates[-1] < peak
 
 
-def test_what_rpp_had_shrunk_to_nothing_comes_after_the_rest_and_by_its_size_in_the_baseline(tmp_path: Path) -> None:
-    """One more step of Adam moves all zeros alike: they would be chosen by lot, and given their whole size again."""
-    run = run_of(tmp_path, "rpp")
+FORGET = {"l0": 3, "magnitude": 10, "obd": 6, "obs": 4, "rewind": 10, "rpp": 10, "movement": 1, "taylor": 1}
+
+
+@pytest.mark.parametrize(("method", "empty"), FORGET.items())
+@pytest.mark.parametrize("density", [0.5, 0.1, 0.03])
+def test_what_forgets_its_task_learns_faster_the_less_of_it_is_left(method: str, empty: int, density: float) -> None:
+    training: dict[str, object] = {"dense_baseline": True, "max_steps": 100, "learning_rate": None}
+    spec = short_spec(method, target_sparsity=1 - density, training=training)
+    expected = 2e-4 * (1 + (empty - 1) * (1 - density) ** 4)
+    assert spec.resolved(3200, 384).training.learning_rate == pytest.approx(expected, rel=0.05)  # to two digits
+    of_the_model = short_spec(method, training=training | {"start_from": "model"}).resolved(3200, 384)
+    assert of_the_model.training.learning_rate == 4e-4, "what never knew its task"
+
+
+@pytest.mark.parametrize("method", ["magnitude", "movement"])
+def test_the_rate_rises_as_weights_go(method: str, tmp_path: Path) -> None:
+    run = run_of(tmp_path, method)
     network = run._to_prune(run.fine_tune_dense())
-    weights = (pruner := Pruner(network, run.spec, run.schedule)).weights
-    dense = weights.weight.abs()
-    phase = FineTuning(network, run.material, pruner=pruner)
+    phase = FineTuning(network, run.material, pruner=(pruner := Pruner(network, run.spec, run.schedule)))
     pruner.begin()
-    weights.method.attend(phase.others, phase.optimizer)
-    keep = round(len(weights) * 0.1)
-    left = torch.zeros(len(weights), dtype=torch.bool)
-    left[dense.argsort()[: keep // 2]] = True  # half of what is to stay, and not the largest
-    weights.mask.copy_(left)
-    weights.weight.copy_(torch.where(left, 1e-3, torch.rand(len(weights))))
-    pruner.update_masks(13)
-    assert int(weights.mask.sum()) == keep
-    assert bool(weights.mask[left].all())
-    filled = weights.mask & ~left
-    assert float(dense[filled].min()) >= float(dense[~weights.mask].max())
-
-
-@pytest.mark.parametrize(("method", "faster"), [("rewind", 2), ("rpp", 2), ("magnitude", 1), ("movement", 1)])
-def test_a_model_that_is_cut_hard_learns_as_fast_as_one_that_never_knew_its_task(method: str, faster: int) -> None:
-    spec = short_spec(method, training={"dense_baseline": True, "max_steps": 100, "learning_rate": None})
-    assert spec.resolved(3200, 384).training.learning_rate == pytest.approx(faster * 2e-4)
+    rates: list[float] = []
+    phase.run(after_step=lambda step: rates.append(phase.optimizer.param_groups[0]["lr"]))
+    peak, falls = run.spec.training.learning_rate, round(0.3 * run.steps)
+    assert peak is not None
+    for step, rate in enumerate(rates):
+        gone = 1 - run.schedule.density(step)
+        faster = (1 + 9 * gone**4) / (1 + 9 * 0.9**4) if method == "magnitude" else 1.0
+        cycle = min(1, (step + 1) / round(0.1 * run.steps), (run.steps - step) / falls)
+        assert rate == pytest.approx(peak * cycle * faster)
 
 
 @pytest.mark.parametrize("method", METHODS)
