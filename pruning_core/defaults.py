@@ -10,12 +10,12 @@ _LEARNING_RATE, _AT_WIDTH, _AT_STEPS, _FEWEST_STEPS = 2e-4, 384, 1000, 250
 _LOWEST_RATE, _HIGHEST_RATE = 3e-5, 1e-3
 
 
-#: A half is near to the whole.
-_POWER = 4
+#: How many times as fast a model learns of which nothing is left as one that is whole, to which a half is near.
+_EMPTY, _POWER = 10.0, 4
 _HIGHEST_RATE_ANEW = 3e-3
 
 
-def rate_to_learn_anew(density: float, empty: float) -> float:
+def rate_to_learn_anew(density: float, empty: float = _EMPTY) -> float:
     """How many times the rate of the dense baseline a model takes of which so much is left, to learn again what it was.
 
     For methods that hardly look at the loss: what they leave at a tenth has forgotten everything, and has 60 to 200
@@ -25,7 +25,7 @@ def rate_to_learn_anew(density: float, empty: float) -> float:
 
     Args:
         density: kept share.
-        empty: how many times it would be for a model of which nothing is left; 1 where nothing is forgotten.
+        empty: how many times it would be for a model of which nothing is left.
     """
     return 1.0 + (empty - 1.0) * (1.0 - density) ** _POWER
 

@@ -95,13 +95,10 @@ class Pruner:
         Args:
             step: counted from 0.
         """
-        if not self.schedule.trained:
+        schedule = self.schedule
+        if not schedule.trained or self.weights.method.forgets == 1.0:
             return 1.0
-        now, last = (
-            rate_to_learn_anew(density, self.weights.method.forgets)
-            for density in (self.schedule.density(step), self.schedule.final_density)
-        )
-        return now / last
+        return rate_to_learn_anew(schedule.density(step)) / rate_to_learn_anew(schedule.final_density)
 
     def before_optimizer_step(self, others: Iterable[nn.Parameter], max_norm: float) -> Tensor:
         """Form the gradients of weights and scores and clip them apart: scores' are of another scale.

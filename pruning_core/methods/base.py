@@ -65,7 +65,8 @@ class Method(ABC):
     follows_schedule: ClassVar[bool] = True
     #: Whether so much of the dense baseline goes in a step that it forgets its task at any learning rate.
     cuts_at_once: ClassVar[bool] = False
-    #: How many times the usual learning rate a dense baseline takes of which it leaves nothing, to learn its task anew.
+    #: How many times the usual learning rate a dense baseline takes of which it leaves nothing, to learn its task anew;
+    #: 1 where the task is not forgotten.
     forgets: ClassVar[float] = 1.0
     #: Whether it can prune without a single training step.
     works_untrained: ClassVar[bool] = False
