@@ -9,17 +9,29 @@ holds the gradient of S, and then what is ranked. ADR 0002 says why this is simp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pruning_core.methods import Method
-from pruning_core.products import multiply_by_mask
+from pruning_core.products import multiply_by_mask, norm_of
 from pruning_core.prunable import Matrix
 
 if TYPE_CHECKING:
     from pruning_core.units import Units
+
+
+class GradientNorms(NamedTuple):
+    """L2 norms of the gradients of a step, a scalar for each of `MaskedWeights.passes`, taken while it is in the cache.
+
+    Attributes:
+        weight: of ∂L/∂W; none where weights are frozen.
+        score: of ∂L/∂S; none where there are no scores.
+    """
+
+    weight: list[Tensor]
+    score: list[Tensor]
 
 
 class MaskedWeights:
@@ -193,25 +205,32 @@ class MaskedWeights:
         return [matrix.parameter.grad.view(-1) for matrix in self.matrices if matrix.parameter.grad is not None]
 
     @torch.no_grad()
-    def collect_gradients(self) -> None:
+    def collect_gradients(self) -> GradientNorms:
         """Let the method see G, then turn it into ∂L/∂W where W trains: the `.grad` of `trained`.
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        gradients = self.gradients
+        found, gradients, norms = self.gradients, [], GradientNorms([], [])
         if self.computed.dtype != torch.float32:
             for matrix in self.matrices:
                 matrix.parameter.grad = None  # each is replaced by a wider one
         for number, where in enumerate(self.passes):
-            gradients[number] = gradient = gradients[number].float()
+            own = found[number]
+            gradients.append(gradient := own.float())
             self.method.observe(where, gradient)
+            if self.score is not None:
+                assert self.score.grad is not None
+                norms.score.append(norm_of(self.score.grad[where]))
             if not self.frozen:
-                self.method.gate_gradient(where, gradient)
+                self.method.gate_gradient(where, own, gradient)
                 if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
                     gradient.masked_fill_(self.closed[where], 0.0)
+                norms.weight.append(norm_of(gradient))
+            found[number] = gradient  # what was narrower is needed no longer
         self.method.after_observing()
         for parameter, gradient in zip(self.trained, gradients, strict=False):  # none when frozen
             parameter.grad = gradient
+        return norms
 
     @torch.no_grad()
     def drop_gradients(self) -> None:

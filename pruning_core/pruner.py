@@ -110,13 +110,17 @@ class Pruner:
         Returns:
             The weights' gradient norm before clipping, a scalar tensor.
         """
-        self.weights.collect_gradients()
+        norms = self.weights.collect_gradients()
         for parameter, zeros in self._kept_zeros:
             if parameter.grad is not None:  # without a gradient AdamW leaves what is zero where it is
                 parameter.grad.masked_fill_(zeros, 0.0)
-        norm = clip([*self.weights.trained, *others], max_norm)
+        others = list(others)
+        rest = [parameter.grad for parameter in others if parameter.grad is not None]
+        if rest:
+            norms.weight.append(nn.utils.get_total_norm(rest))
+        norm = clip([*self.weights.trained, *others], norms.weight, max_norm)
         if self.weights.score is not None:
-            clip([self.weights.score], max_norm)
+            clip([self.weights.score], norms.score, max_norm)
         return norm
 
     @torch.no_grad()
@@ -187,9 +191,18 @@ class Pruner:
             select_global(values, slices, kept_count(len(weights), density), out=mask, threshold=self._threshold)
 
 
-def clip(parameters: list[nn.Parameter], max_norm: float) -> Tensor:
-    """As `nn.utils.clip_grad_norm_`, but without its pass over all gradients to multiply them by one."""
-    norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+def clip(parameters: list[nn.Parameter], norms: list[Tensor], max_norm: float) -> Tensor:
+    """As `nn.utils.clip_grad_norm_`, but without its pass over all gradients to multiply them by one.
+
+    Args:
+        parameters: whose gradients together are to be no longer than `max_norm`.
+        norms: L2 norms of parts of them, all parts together.
+        max_norm: largest L2 norm.
+
+    Returns:
+        The norm before, a scalar tensor.
+    """
+    norm = nn.utils.get_total_norm(norms)  # of all is the norm of theirs
     # On an accelerator the comparison would make the host wait.
     if norm.device.type != "cpu" or not norm + _CLIP_EPSILON <= max_norm:
         nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)

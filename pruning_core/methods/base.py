@@ -128,11 +128,17 @@ class Method(ABC):
         Methods that learn scores write ∂L/∂S into `self.weights.score.grad[where]` here.
         """
 
-    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
-        """Turn a stretch of G into ∂L/∂W in place: G ⊙ M, so that masked weights rest."""
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
+        """Turn a stretch of G into ∂L/∂W: G ⊙ M, so that masked weights rest.
+
+        Args:
+            where: one of `weights.passes`.
+            own: G as backward has left it, in what the model computes in; no longer needed.
+            gradient: the same in fp32, changed in place; where the model computes in fp32 it is `own`.
+        """
         from pruning_core.products import multiply_by_mask
 
-        multiply_by_mask(gradient, self.weights.mask[where], out=gradient)
+        multiply_by_mask(own, self.weights.mask[where], out=gradient)
 
     def after_observing(self) -> None:  # noqa: B027  # most methods need no such hook
         """Act when all of G has been observed; what `observe` wrote into `weights.effective` is there as a whole."""

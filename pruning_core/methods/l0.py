@@ -107,7 +107,7 @@ class L0(LearnedScores):
             share.addcmul_(share, share, value=-1.0)
             out.add_(share.mul_(self._controller.penalty / len(weights)))
 
-    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
         """∂L/∂W = G ⊙ z, on the masks' weights."""
         gradient.mul_(self._gates[where])
 

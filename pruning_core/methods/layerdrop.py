@@ -74,9 +74,9 @@ class LayerDrop(Method):
         super().write_effective(where, out, training=training)
         self._leave_out(where, out)
 
-    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
         """No gradient for a layer that was left out."""
-        super().gate_gradient(where, gradient)
+        super().gate_gradient(where, own, gradient)
         self._leave_out(where, gradient)
 
     def _leave_out(self, where: slice, values: Tensor) -> None:

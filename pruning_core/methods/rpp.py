@@ -51,10 +51,10 @@ class ReweightedProximal(Method):
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
 
-    def gate_gradient(self, where: slice, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
         """All weights train until the window ends: zeros may come back."""
         if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
-            super().gate_gradient(where, gradient)
+            super().gate_gradient(where, own, gradient)
 
     def after_update(self, learning_rate: float) -> None:
         """The proximal step."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pruning_core.noise import write_uniform
-from pruning_core.products import fill_where, multiply_by_mask
+from pruning_core.products import fill_where, multiply_by_mask, norm_of
 from pruning_core.pruner import clip
 from pruning_core.selection import select_top
 from pruning_core.threads import PART, in_parts
@@ -53,6 +53,10 @@ def test_products_and_fills_are_torchs(size: int) -> None:
     rounded = torch.full_like(values, torch.nan, dtype=torch.bfloat16)
     multiply_by_mask(values, mask, out=rounded)
     assert torch.equal(rounded, (values * mask).bfloat16())
+    widened = torch.full_like(values, torch.nan)
+    multiply_by_mask(values.bfloat16(), mask, out=widened)
+    assert torch.equal(widened, values.bfloat16() * mask)
+    assert float(norm_of(values)) == pytest.approx(np.linalg.norm(values.double().numpy()), rel=1e-4)
     filled = values.clone()
     fill_where(filled, mask, 2.5)
     assert torch.equal(filled, values.masked_fill(mask, 2.5))
@@ -103,6 +107,7 @@ def test_clipping_is_torchs_to_the_bit(scale: float) -> None:
     gradient = gradient / gradient.norm() * scale
     ours, theirs = (nn.Parameter(torch.zeros(1000)) for _ in range(2))
     ours.grad, theirs.grad = gradient.clone(), gradient.clone()
-    norm, expected = clip([ours], 1.0), nn.utils.clip_grad_norm_([theirs], 1.0)
+    norms = [nn.utils.get_total_norm([ours.grad])]
+    norm, expected = clip([ours], norms, 1.0), nn.utils.clip_grad_norm_([theirs], 1.0)
     torch.testing.assert_close(norm, expected, rtol=0, atol=0, equal_nan=True)
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=0, equal_nan=True)
