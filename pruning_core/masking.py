@@ -210,13 +210,13 @@ class MaskedWeights:
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        found, gradients, norms = self.gradients, [], GradientNorms([], [])
+        gradients, norms = self.gradients, GradientNorms([], [])
         if self.computed.dtype != torch.float32:
             for matrix in self.matrices:
                 matrix.parameter.grad = None  # each is replaced by a wider one
         for number, where in enumerate(self.passes):
-            own = found[number]
-            gradients.append(gradient := own.float())
+            own = gradients[number]
+            gradients[number] = gradient = own.float()
             self.method.observe(where, gradient)
             if self.score is not None:
                 assert self.score.grad is not None
@@ -226,7 +226,6 @@ class MaskedWeights:
                 if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
                     gradient.masked_fill_(self.closed[where], 0.0)
                 norms.weight.append(norm_of(gradient))
-            found[number] = gradient  # what was narrower is needed no longer
         self.method.after_observing()
         for parameter, gradient in zip(self.trained, gradients, strict=False):  # none when frozen
             parameter.grad = gradient

@@ -128,7 +128,7 @@ def ranking_keys(values: Tensor, first: int = 0) -> Tensor:
 def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.bool_], expected: Threshold) -> None:
     """Floyd & Rivest 1975: bracket the threshold, then select exactly among the few values inside.
 
-    Two comparisons of all values and one partition of those inside, 3 % of them by a sample and a tenth of that where
+    Two comparisons of all values and one partition of those inside, about 1 % by a sample and a tenth of that where
     the threshold is expected: a fifth of the time of `numpy.partition` over everything (`make bench-selection`). The
     answer is exact whatever the bracket: where it misses the threshold the next one is wider, and in the end
     everything is inside.

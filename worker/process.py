@@ -57,18 +57,6 @@ class Trainer:
         assignment.write_text(json.dumps(asdict(claim)), encoding="utf-8")
         temporary = scratch / "tmp"
         temporary.mkdir()
-        environment = (
-            KEEPS_FREED_MEMORY  # unless whoever started us knows better
-            | os.environ
-            | dict(variables)
-            | {
-                "HF_HUB_OFFLINE": "1",
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-                "PYTHONUNBUFFERED": "1",
-                "TMPDIR": str(temporary),  # so that nothing of a killed trainer stays behind
-            }
-        )
         self.pulse = Pulse(scratch / PULSE)
         self.pulse.deadline = deadline
         self._cut = 0
@@ -79,7 +67,7 @@ class Trainer:
                 stdin=subprocess.PIPE,  # the lifeline: it closes when we die
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env=environment_of(variables, temporary),
                 start_new_session=True,
             )
 
@@ -154,6 +142,25 @@ class Trainer:
         # PermissionError: macOS, while zombies are left of the group.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, sig)
+
+
+def environment_of(variables: Mapping[str, str], temporary: Path) -> dict[str, str]:
+    """The environment of a trainer.
+
+    Args:
+        variables: which say what devices it has.
+        temporary: where its temporary files go, so that nothing of a killed trainer stays behind.
+    """
+    own = {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(temporary),
+    }
+    return (
+        KEEPS_FREED_MEMORY | dict(os.environ) | dict(variables) | own
+    )  # whoever started us knows better than the first
 
 
 def _text(output: bytes) -> str:

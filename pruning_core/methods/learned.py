@@ -25,7 +25,7 @@ class LearnedParameters(MethodParameters):
         description="Where scores start. `magnitude` (|W|): weights that training has not yet judged keep their rank. "
         "`sensitivity`: the values of |W| in the order of |G * W| over the first batches, for a model that knows its "
         "task. `zeros` is the paper's own recipe, for runs of several thousand steps. Default: `sensitivity` where the "
-        "dense model is pruned (`training.start_from`), else `magnitude`.",
+        "dense model is pruned (`training.start_from`) and where a short run freezes weights, else `magnitude`.",
     )
 
     def settled(self, *, trained: bool, density: float) -> Self:

@@ -1,10 +1,11 @@
 """What is told about a trainer's end."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
-from worker.process import describe_exit
+from worker.process import describe_exit, environment_of
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,15 @@ def test_an_exit_code_is_told_in_a_sentence(code: int, log_tail: str, said: str)
 
 def test_a_last_line_without_end_is_cut() -> None:
     assert len(describe_exit(1, "x" * 8000)) < 600
+
+
+def test_a_trainer_keeps_freed_memory_unless_its_worker_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    kept = environment_of({}, Path("/scratch"))
+    assert int(kept["MALLOC_TRIM_THRESHOLD_"]) > 2**33, "more than a trainer frees at once"
+    assert int(kept["MALLOC_MMAP_THRESHOLD_"]) == 2**26, "larger blocks are given back"
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    told = environment_of({"CUDA_VISIBLE_DEVICES": "1"}, Path("/scratch"))
+    assert told["MALLOC_TRIM_THRESHOLD_"] == "131072"
+    assert (told["CUDA_VISIBLE_DEVICES"], told["TMPDIR"]) == ("1", "/scratch")
