@@ -1,9 +1,9 @@
 """What pruning costs in a training step: ours by method against dense fine-tuning and the original's way, interleaved.
 
-`make bench-step` takes about ten minutes on two cores. In each round every way takes one step on a batch of 32 × 64
-tokens; a way's ratio is its time over dense's in the same round, and the median over rounds counts (the mean where some
-steps cost more than others by design). It is measured halfway down the schedule and at the final density, and the worse
-of the two is the result.
+`make bench-step` takes about twelve minutes on two cores. In each round every way takes one step on the same batch of
+32 × 64 tokens, each between two dense steps; a way's ratio is its time over the mean of these two, for a machine's pace
+drifts from second to second, and the median over rounds counts (the mean where some steps cost more than others by
+design). It is measured halfway down the schedule and at the final density, and the worse of the two is the result.
 
 Freed memory is kept, as in the service's trainers: where each step has tens of thousands of pages cleared, how many
 it is decides which way is faster.
@@ -22,9 +22,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -62,42 +63,66 @@ class Timing:
 
 
 def time_ways(names: Sequence[str], setting: Setting) -> Timing:
-    """Time ways against each other, in alternating order, so that none always follows the same neighbour."""
+    """Time ways in alternating order, each between two dense turns: a machine's pace drifts from second to second."""
     ways = {name: new_way(name, setting) for name in names}
+    dense = ways.pop("dense")
     timing = Timing({}, {})
     for position in ("middle", "final"):
         # Second-order methods do their costly work in the window only.
         chosen = {name: way for name, way in ways.items() if not (way.rare and position == "final")}
-        for way in chosen.values():
+        for way in (dense, *chosen.values()):
             way.go_to(positions(way.schedule, setting.steps)[position])
             for _ in range(UNTIMED):
                 way.step()
-        seconds = _time_rounds(chosen, setting.steps // STEPS_A_TURN)
-        timing.dense[position] = statistics.median(seconds["dense"])
-        timing.at[position] = {}
-        for name, times in seconds.items():
-            ratios = [own / dense for own, dense in zip(times, seconds["dense"], strict=True)]
+        first = positions(dense.schedule, setting.steps)[position] + UNTIMED
+        turns = _time_rounds(dense, chosen, range(first, first + setting.steps, STEPS_A_TURN))
+        timing.dense[position] = statistics.median(turn.dense for own in turns.values() for turn in own)
+        timing.at[position] = {"dense": 1.0}
+        for name, own in turns.items():
             middle = statistics.mean if chosen[name].rare else statistics.median
-            timing.at[position][name] = round(middle(ratios), 3)
+            timing.at[position][name] = round(middle(turn.own / turn.dense for turn in own), 3)
     return timing
 
 
-def _time_rounds(ways: dict[str, Way], rounds: int) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+class Turn(NamedTuple):
+    """Seconds of a step.
+
+    Attributes:
+        own: of a way.
+        dense: of the dense turns before it and after it, their mean.
+    """
+
+    own: float
+    dense: float
+
+
+def _time_rounds(dense: Way, ways: dict[str, Way], starts: Iterable[int]) -> dict[str, list[Turn]]:
+    """A turn of each way for each of the steps at which a dense turn starts: of a round all take the same batches."""
+    turns: dict[str, list[Turn]] = {name: [] for name in ways}
     order = list(ways)
     gc.collect()
     gc.disable()
-    for _ in range(rounds):
+    for start in starts:
+        before = _time_turn(dense)
         for name in order:
-            started = time.perf_counter()
-            for _ in range(STEPS_A_TURN):
-                ways[name].step()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append((time.perf_counter() - started) / STEPS_A_TURN)
+            own = _time_turn(ways[name])
+            dense.go_to(start)
+            after = _time_turn(dense)
+            turns[name].append(Turn(own, (before + after) / 2))
+            before = after
         order = order[1:] + order[:1]
     gc.enable()
-    return seconds
+    return turns
+
+
+def _time_turn(way: Way) -> float:
+    """Seconds of a step."""
+    started = time.perf_counter()
+    for _ in range(STEPS_A_TURN):
+        way.step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return (time.perf_counter() - started) / STEPS_A_TURN
 
 
 def show(title: str, timing: Timing) -> None:
@@ -124,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated; default: all")
     parser.add_argument("--rounds", type=int, default=10, help="turns per way and position; a multiple of ten")
     parser.add_argument(
-        "--large-rounds", type=int, default=5, help="the same for the model of BERT-base's size; any number"
+        "--large-rounds", type=int, default=10, help="the same for the model of BERT-base's size; any number"
     )
     parser.add_argument("--quick", action="store_true", help="MiniLM only, and no memory")
     options = parser.parse_args(arguments)
