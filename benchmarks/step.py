@@ -5,8 +5,8 @@
 drifts from second to second, and the median over rounds counts (the mean where some steps cost more than others by
 design). It is measured halfway down the schedule and at the final density, and the worse of the two is the result.
 
-Freed memory is kept, as in the service's trainers: where each step has tens of thousands of pages cleared, how many
-it is decides which way is faster.
+The process has a trainer's environment (`pruning_core.environment`): where each step has tens of thousands of pages
+cleared, how many it is decides which way is faster.
 
 *dense* is our own loop without a pruner: same attention, no dropout, embeddings frozen. *dense_stock* is what
 transformers does unless told otherwise. *sort_per_forward* is the paper's released way (`original.py`).
@@ -32,7 +32,7 @@ import torch
 from benchmarks.step_memory import describe, measure
 from benchmarks.step_ways import BATCH, TOKENS, UNTIMED, Setting, Way, new_way, positions, save_bert_base
 from examples.sample_data import sample_model
-from pruning_core.memory import KEEPS_FREED_MEMORY
+from pruning_core.environment import QUICK_STEPS
 from pruning_core.methods import METHODS
 
 #: Most that a step may cost, in dense steps. Second-order methods have no limit, but their cost is said.
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    if not KEEPS_FREED_MEMORY.keys() & os.environ.keys():  # read when a process starts, so it must start again
+    if not QUICK_STEPS.keys() & os.environ.keys():  # read when a process starts, so it must start again
         again = [sys.executable, "-m", "benchmarks.step", *sys.argv[1:]]
-        os.execve(sys.executable, again, os.environ | KEEPS_FREED_MEMORY)  # noqa: S606  # ourselves
+        os.execve(sys.executable, again, os.environ | QUICK_STEPS)  # noqa: S606  # ourselves
     main()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pruning_core.methods import Method
 from pruning_core.products import multiply_by_mask, norm_of
 from pruning_core.prunable import Matrix
+from pruning_core.threads import on_threads
 
 if TYPE_CHECKING:
     from pruning_core.units import Units
@@ -210,26 +211,39 @@ class MaskedWeights:
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
-        gradients, norms = self.gradients, GradientNorms([], [])
-        if self.computed.dtype != torch.float32:
-            for matrix in self.matrices:
-                matrix.parameter.grad = None  # each is replaced by a wider one
-        for number, where in enumerate(self.passes):
-            own = gradients[number]
-            gradients[number] = gradient = own.float()
-            self.method.observe(where, gradient)
-            if self.score is not None:
-                assert self.score.grad is not None
-                norms.score.append(norm_of(self.score.grad[where]))
+        own, method, passes = self.gradients, self.method, self.passes
+        wide = own
+        if method.observes:
+            wide = [gradient.float() for gradient in own]
+            for where, gradient in zip(passes, wide, strict=True):
+                method.observe(where, gradient)
+        elif self.computed.dtype != torch.float32:
+            wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in own]
+
+        def form(number: int) -> tuple[list[Tensor], list[Tensor]]:
+            where, gradient = passes[number], wide[number]
+            score, weight = [], []
+            if method.learns_scores:
+                score.append(method.score_gradient(where, own[number]))
             if not self.frozen:
-                self.method.gate_gradient(where, own, gradient)
+                norm = method.gate_gradient(where, own[number], gradient)
                 if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
-                    gradient.masked_fill_(self.closed[where], 0.0)
-                norms.weight.append(norm_of(gradient))
-        self.method.after_observing()
-        for parameter, gradient in zip(self.trained, gradients, strict=False):  # none when frozen
+                    norm = norm_of(gradient.masked_fill_(self.closed[where], 0.0))
+                weight.append(norm)
+            return weight, score
+
+        if method.learns_scores:
+            method.before_scoring()
+        numbers = range(len(passes))
+        formed = on_threads(numbers, form) if self.device.type == "cpu" else [form(number) for number in numbers]
+        method.after_observing()
+        if self._gradient is None:
+            for matrix in self.matrices:
+                matrix.parameter.grad = None
+        for parameter, gradient in zip(self.trained, wide, strict=False):  # none when frozen
             parameter.grad = gradient
-        return norms
+        weight, score = zip(*formed, strict=True)
+        return GradientNorms([norm for one in weight for norm in one], [norm for one in score for norm in one])
 
     @torch.no_grad()
     def drop_gradients(self) -> None:
@@ -250,8 +264,7 @@ class MaskedWeights:
             training: False for the weights to judge and to ship, without the noise that some methods train with.
         """
         self.method.before_writing(training=training)
-        for where in self.passes:
-            self.method.write_effective(where, self.computed[where], training=training)
+        self.method.write_effective(self.computed, training=training)
 
     @torch.no_grad()
     def settle(self) -> None:

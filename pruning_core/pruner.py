@@ -16,7 +16,7 @@ from pruning_core.grouped import select_in_rows, select_two_of_four, select_unit
 from pruning_core.masking import MaskedWeights
 from pruning_core.prunable import Matrix, NothingToPrune, prunable_matrices
 from pruning_core.schedule import Schedule
-from pruning_core.selection import Threshold, kept_count, select_global, select_local
+from pruning_core.selection import Threshold, kept_count, select_global, select_local, written
 from pruning_core.spec import PruningSpec
 from pruning_core.units import Units
 
@@ -168,27 +168,32 @@ class Pruner:
         """The exact selection at the density of the moment."""
         weights, density = self.weights, self.density
         method, mask = weights.method, weights.mask
-        values = method.importance(weights.effective)  # which is about to be written anew
+        scratch = weights.effective  # which is about to be written anew
+        values = method.ranking(scratch)
         # Matrices and units of which less is left to begin with keep the same share of that.
         share = density / self.schedule.start_density
         units = weights.units
         if units is not None:
             ranks = method.unit_importance(units)
             if ranks is None:
-                ranks = units.mean(values)
+                ranks = units.mean(written(values, scratch))
             units.spread(select_units(ranks, units, share, local=self._scope == "local"), out=mask)
             return
-        values, slices, sizes = weights.rankable(values), weights.open_slices, weights.open_sizes
+        slices, sizes = weights.open_slices, weights.open_sizes
+        if self._kind == "element" and self._scope == "global" and not method.calibrates:
+            if weights.closed is not None:
+                values = weights.rankable(written(values, scratch))
+            select_global(values, slices, kept_count(len(weights), density), out=mask, threshold=self._threshold)
+            return
+        values = weights.rankable(written(values, scratch))
         if self._kind == "2:4":
             select_two_of_four(values, weights.matrices, weights.slices, density, out=mask)
         elif method.calibrates:
             select_in_rows(values, weights.matrices, weights.slices, density, out=mask)
         elif self._scope == "budget":
             select_with_budgets(values, slices, density, sizes=sizes, out=mask)
-        elif self._scope == "local":
-            select_local(values, slices, share, sizes=sizes, out=mask)
         else:
-            select_global(values, slices, kept_count(len(weights), density), out=mask, threshold=self._threshold)
+            select_local(values, slices, share, sizes=sizes, out=mask)
 
 
 def clip(parameters: list[nn.Parameter], norms: list[Tensor], max_norm: float) -> Tensor:

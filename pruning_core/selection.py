@@ -1,14 +1,17 @@
 """Which weights are kept: exact top-k, deterministic where values tie."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core import kernels
 from pruning_core.threads import in_parts
 
 #: Knuth's multiplicative constant (2^32 / golden ratio, odd): i ↦ i·c mod 2^32 is a bijection that spreads indices.
@@ -17,6 +20,10 @@ _UINT32_MASK = 2**32 - 1
 _HIGHEST_KEY = 2**63 - 1
 #: Values looked at to bracket the threshold.
 _SAMPLE = 65_536
+#: Of which a sample's step is no multiple: matrices have 384 columns, or 768, and it is to see them all.
+_FACTORS = 2 * 3 * 5 * 7
+#: Of so many values one is expected inside a bracket at most; where more are, they are counted first.
+_FEW = 16
 #: So many times what the threshold was last missed by, of which this share is remembered a step later.
 _MARGIN, _REMEMBERED = 4.0, 0.9
 _LARGEST = float(np.finfo(np.float32).max)
@@ -25,6 +32,28 @@ _DIVERGED = "A value to select from is NaN: the run has diverged. Lower the lear
 
 class Diverged(RuntimeError):
     """Training has left the finite numbers."""
+
+
+class Sizes(NamedTuple):
+    """What is ranked by |W|, or |W| + S, without a tensor that holds it.
+
+    Attributes:
+        weight: W, [n] fp32.
+        score: S, [n] fp32, or None.
+    """
+
+    weight: Tensor
+    score: Tensor | None = None
+
+    def write(self, out: Tensor) -> Tensor:
+        """Fill `out`, [n], with them; returns it."""
+        torch.abs(self.weight, out=out)
+        return out if self.score is None else out.add_(self.score)
+
+
+def written(values: Tensor | Sizes, scratch: Tensor) -> Tensor:
+    """[n] values in a tensor; in `scratch`, [n] fp32, where they are in none."""
+    return values.write(scratch) if isinstance(values, Sizes) else values
 
 
 class Threshold:
@@ -61,7 +90,7 @@ class Threshold:
         self._last, self._moved, self._missed = value, moved, min(missed, self._widest / (2 * _MARGIN))
 
 
-def select_top(values: Tensor, keep: int, out: Tensor, threshold: Threshold | None = None) -> None:
+def select_top(values: Tensor | Sizes, keep: int, out: Tensor, threshold: Threshold | None = None) -> None:
     """Set `out` to True at exactly `keep` of the largest values, False elsewhere.
 
     Ties at the threshold are broken by a fixed hash of the index. A comparison with the threshold alone would keep
@@ -69,7 +98,7 @@ def select_top(values: Tensor, keep: int, out: Tensor, threshold: Threshold | No
     zero-initialised scores all tie.
 
     Args:
-        values: [n] float tensor without NaN; infinities are ordinary values.
+        values: [n] fp32 without NaN; infinities are ordinary values.
         keep: how many to keep, 0 ≤ keep ≤ n.
         out: [n] bool tensor on the same device, overwritten.
         threshold: of the selections before this one, where values change little from one to the next; it learns.
@@ -78,15 +107,17 @@ def select_top(values: Tensor, keep: int, out: Tensor, threshold: Threshold | No
         ValueError: `keep` is out of range.
         Diverged: a value is NaN; looked for on a CPU only, where it costs nothing.
     """
-    total = values.numel()
+    total = len(out)
     if not 0 <= keep <= total:
         raise ValueError(f"Cannot keep {keep} of {total} weights.")
     if keep in (0, total):
         out.fill_(keep == total)
         return
-    if values.device.type == "cpu":
-        _select_top_on_cpu(values.detach().numpy(), keep, out.numpy(), threshold or Threshold())
+    if out.device.type == "cpu":
+        _select_top_on_cpu(_Ranked.of(values), keep, out.numpy(), threshold or Threshold())
         return
+    if isinstance(values, Sizes):
+        values = values.write(torch.empty_like(values.weight))
     _select_top_on_device(values, keep, out)
 
 
@@ -125,11 +156,46 @@ def ranking_keys(values: Tensor, first: int = 0) -> Tensor:
     return keys.view(torch.int64).squeeze(1)
 
 
-def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.bool_], expected: Threshold) -> None:
+@dataclass(frozen=True)
+class _Ranked:
+    """What is ranked, on a CPU: something of two numbers for each weight.
+
+    Attributes:
+        first, second: [n] each.
+        compare: all with a bracket, one of `kernels`.
+        rank: the same something, of arrays.
+    """
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32]
+    compare: Callable[..., tuple[int, int]]
+    rank: Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+
+    @classmethod
+    def of(cls, values: Tensor | Sizes) -> Self:
+        """How values are compared without writing them out."""
+        if not isinstance(values, Sizes):
+            numbers = values.detach().float().numpy()
+            return cls(numbers, numbers, kernels.compare_values, lambda first, second: first)
+        weight = values.weight.detach().numpy()
+        if values.score is None:
+            return cls(weight, weight, kernels.compare_sizes, lambda first, second: np.abs(first))
+        score = values.score.detach().numpy()
+        return cls(weight, score, kernels.compare_sizes_and_scores, lambda first, second: np.abs(first) + second)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def every(self, step: int) -> NDArray[np.float32]:
+        """The rank of each so manieth."""
+        return self.rank(self.first[::step], self.second[::step])
+
+
+def _select_top_on_cpu(values: _Ranked, keep: int, out: NDArray[np.bool_], expected: Threshold) -> None:
     """Floyd & Rivest 1975: bracket the threshold, then select exactly among the few values inside.
 
-    Two comparisons of all values and one partition of those inside, about 1 % by a sample and a tenth of that where
-    the threshold is expected: a fifth of the time of `numpy.partition` over everything (`make bench-selection`). The
+    One pass over all values and one partition of those inside, about 1 % by a sample and a tenth of that where the
+    threshold is expected: a fifth of the time of `numpy.partition` over everything (`make bench-selection`). The
     answer is exact whatever the bracket: where it misses the threshold the next one is wider, and in the end
     everything is inside.
     """
@@ -151,37 +217,34 @@ def _select_top_on_cpu(values: NDArray[np.float32], keep: int, out: NDArray[np.b
         larger = inside[near > threshold]
         out[larger] = True
         out[_spread(inside[near == threshold], missing - len(larger))] = True
-    expected.lies_at(threshold, sampled=high - low if sampled else None)
+    expected.lies_at(threshold, sampled=high - low if sampled and high - low < math.inf else None)
 
 
 def _compare(
-    values: NDArray[np.float32], low: float, high: float, out: NDArray[np.bool_]
+    values: _Ranked, low: float, high: float, out: NDArray[np.bool_]
 ) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
     """Write which values lie above a bracket; return how many do, and of those inside it the indices and the values."""
 
     def compare(part: slice) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
-        own, above = values[part], out[part]
-        np.greater(own, high, out=above)
-        inside = _differing(own >= low, above)
-        return int(np.count_nonzero(above)), inside + part.start, own[inside]
+        first, second, above = values.first[part], values.second[part], out[part]
+        room = len(first) // _FEW
+        while True:
+            inside, near = np.empty(room, np.int64), np.empty(room, np.float32)
+            higher, found = values.compare(first, second, np.float32(low), np.float32(high), above, inside, near)
+            if found <= room:
+                return higher, inside[:found] + part.start, near[:found]
+            room = found
 
     above, inside, near = zip(*in_parts(len(values), compare), strict=True)
     return sum(above), np.concatenate(inside), np.concatenate(near)
 
 
-def _differing(some: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where two arrays differ, which they do at few places: looked for eight by eight."""
-    whole = len(some) // 8 * 8
-    eights = np.flatnonzero(some[:whole].view(np.uint64) != others[:whole].view(np.uint64))
-    differ = some[:whole].reshape(-1, 8)[eights] != others[:whole].reshape(-1, 8)[eights]
-    places = np.flatnonzero(differ)
-    first = eights[places >> 3] * 8 + (places & 7)
-    return np.concatenate([first, whole + np.flatnonzero(some[whole:] != others[whole:])])
-
-
-def _bracket(values: NDArray[np.float32], keep: int) -> tuple[float, float]:
+def _bracket(values: _Ranked, keep: int) -> tuple[float, float]:
     """Two values that very likely enclose the `keep`-th largest: four standard deviations around it in a sample."""
-    sample = values[:: max(1, len(values) // _SAMPLE)]
+    step = max(1, len(values) // _SAMPLE)
+    while math.gcd(step, _FACTORS) > 1:
+        step += 1
+    sample = values.every(step)
     share = keep / len(values)
     position = len(sample) * (1 - share)
     margin = 4 * math.sqrt(len(sample) * share * (1 - share)) + 4
@@ -232,7 +295,7 @@ def kept_counts_local(sizes: Sequence[int], density: float) -> list[int]:
 
 
 def select_global(
-    values: Tensor, slices: Sequence[slice], keep: int, out: Tensor, threshold: Threshold | None = None
+    values: Tensor | Sizes, slices: Sequence[slice], keep: int, out: Tensor, threshold: Threshold | None = None
 ) -> None:
     """Top-`keep` over all matrices together; no matrix ends empty while there are at least as many weights to keep.
 
@@ -240,7 +303,7 @@ def select_global(
     weights than matrices are the largest of all: the best of a matrix that has been emptied already is a zero.
 
     Args:
-        values: [n] importance of all prunable weights.
+        values: [n] importance of all prunable weights, fp32.
         slices: where each matrix lies in `values`.
         keep: how many to keep in all.
         out: [n] bool, overwritten.
@@ -249,12 +312,16 @@ def select_global(
     if keep < len(slices):
         select_top(values, keep, out)
         return
-    if values.device.type != "cpu":
+    if out.device.type != "cpu":
+        if isinstance(values, Sizes):
+            values = values.write(torch.empty_like(values.weight))
         _select_global_on_device(values, slices, keep, out)
         return
     select_top(values, keep, out, threshold)
     chosen = out.numpy()
     if not all(chosen[where].any() for where in slices):
+        if isinstance(values, Sizes):
+            values = values.write(torch.empty_like(values.weight))
         select_top(_with_the_best_raised(values, slices), keep, out)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 
-from pruning_core.memory import KEEPS_FREED_MEMORY
+from pruning_core.environment import QUICK_STEPS
 from store import Claim
 from worker.pulse import Pulse
 
@@ -158,9 +158,7 @@ def environment_of(variables: Mapping[str, str], temporary: Path) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(temporary),
     }
-    return (
-        KEEPS_FREED_MEMORY | dict(os.environ) | dict(variables) | own
-    )  # whoever started us knows better than the first
+    return QUICK_STEPS | dict(os.environ) | dict(variables) | own  # whoever started us knows better than the first
 
 
 def _text(output: bytes) -> str:

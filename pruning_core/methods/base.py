@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from pruning_core.masking import MaskedWeights
+    from pruning_core.selection import Sizes
     from pruning_core.units import Units
 
 
@@ -43,9 +44,10 @@ class Method(ABC):
     All tensors are flat and aligned: entry i of weight, score, mask and gradient belongs to the same connection.
     The gradient is always G = ∂L/∂(W ⊙ M), the one that reaches the masked weight.
 
-    In each optimizer step a run calls, in this order: `observe` and `gate_gradient` for each stretch of G, and
-    `after_observing`, after backward; `after_update`, when weights and scores have moved; `select_softly` or
-    `importance`, for the masks; `after_selection`; `before_writing`, and `write_effective` for each stretch.
+    In each optimizer step a run calls, in this order: `before_scoring`; `observe` or `score_gradient`, and
+    `gate_gradient`, for each stretch of G; `after_observing`, all after backward; `after_update`, when weights and
+    scores have moved; `select_softly` or `ranking`, for the masks; `after_selection`; `before_writing`, and
+    `write_effective`.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,8 @@ class Method(ABC):
     order: ClassVar[int]
     #: Whether an optimizer trains a score per weight (`training.score_learning_rate`).
     learns_scores: ClassVar[bool] = False
+    #: Whether it looks at gradients, without scores that learn from them.
+    observes: ClassVar[bool] = False
     #: What it can be combined with, the first of each by default.
     scopes: ClassVar[tuple[str, ...]] = ("global", "local")
     granularities: ClassVar[tuple[str, ...]] = KINDS
@@ -122,23 +126,46 @@ class Method(ABC):
         """Fill `score` (same shape as `weight`) with the values before the first step."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
-    def observe(self, where: slice, gradient: Tensor) -> None:  # noqa: B027  # most methods need no such hook
-        """Look at a stretch of G (a flat view, not to be changed) after backward; all of it comes in `weights.passes`.
+    def observe(self, where: slice, gradient: Tensor) -> None:
+        """Look at a stretch of G (a flat fp32 view, not to be changed) after backward, if the method `observes`.
 
-        Methods that learn scores write ∂L/∂S into `self.weights.score.grad[where]` here.
+        All of it comes in `weights.passes`.
         """
+        raise TypeError(f"Method {self.name!r} does not look at gradients.")
 
-    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
+    def before_scoring(self) -> None:  # noqa: B027  # most methods need no such hook
+        """Prepare `score_gradient`; what the model computes with is no longer needed, nor is anything in its memory."""
+
+    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+        """Write a stretch of ∂L/∂S into `self.weights.score.grad[where]`, if the method `learns_scores`.
+
+        On a CPU several threads do, each a stretch at a time: torch's operations would start threads of their own.
+
+        Args:
+            where: one of `weights.passes`.
+            own: G as backward has left it, in what the model computes in; not to be changed.
+
+        Returns:
+            The L2 norm of what was written, a scalar.
+        """
+        raise TypeError(f"Method {self.name!r} learns no scores.")
+
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
         """Turn a stretch of G into ∂L/∂W: G ⊙ M, so that masked weights rest.
+
+        On a CPU several threads do, as above.
 
         Args:
             where: one of `weights.passes`.
             own: G as backward has left it, in what the model computes in; no longer needed.
-            gradient: the same in fp32, changed in place; where the model computes in fp32 it is `own`.
-        """
-        from pruning_core.products import multiply_by_mask
+            gradient: [n] fp32, overwritten; where the model computes in fp32 it is `own`.
 
-        multiply_by_mask(own, self.weights.mask[where], out=gradient)
+        Returns:
+            The L2 norm of what was written, a scalar.
+        """
+        from pruning_core.products import mask_gradient
+
+        return mask_gradient(own, self.weights.mask[where], out=gradient)
 
     def after_observing(self) -> None:  # noqa: B027  # most methods need no such hook
         """Act when all of G has been observed; what `observe` wrote into `weights.effective` is there as a whole."""
@@ -149,6 +176,10 @@ class Method(ABC):
         Args:
             learning_rate: the weights' rate in the step.
         """
+
+    def ranking(self, scratch: Tensor) -> Tensor | Sizes:
+        """What `importance` is, in the form in which the largest of all weights are found fastest."""
+        return self.importance(scratch)
 
     @abstractmethod
     def importance(self, scratch: Tensor) -> Tensor:
@@ -175,17 +206,16 @@ class Method(ABC):
     def before_writing(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
         """Draw what is random in the effective weights, which are about to be written."""
 
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
-        """Write a stretch of what the model computes with, W ⊙ M; without training, of what is judged and shipped.
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
+        """Write what the model computes with, W ⊙ M; without training, what is judged and shipped.
 
         Args:
-            where: one of `weights.passes`.
-            out: of that length, fp32 or bf16.
+            out: [n], fp32 or bf16.
             training: whether noise that the method trains with is wanted.
         """
         from pruning_core.products import multiply_by_mask
 
-        multiply_by_mask(self.weights.weight[where], self.weights.mask[where], out=out)
+        multiply_by_mask(self.weights.weight, self.weights.mask, out=out)
 
     def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:  # noqa: B027  # most methods need no such hook
         """Learn what else trains, before the first step."""

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from pruning_core.masking import MaskedWeights
@@ -33,9 +35,13 @@ class PenaltyController:
             schedule: its window sets the pace.
             proportional: doublings of λ for an error of the whole range, at once.
         """
+        from pruning_core.selection import Threshold
+
         self._proportional = proportional
         self._window = max(1, schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps)
         self._range = schedule.start_density - schedule.final_density
+        #: Where the selections of `select_above` part weights.
+        self.floor, self.most = Threshold(), Threshold()
         self._log = weights.buffers.setdefault("log_lambda", weights.weight.new_full((), -math.inf))
         self._error = weights.buffers.setdefault("last_error", weights.weight.new_zeros(()))
 
@@ -44,11 +50,18 @@ class PenaltyController:
         """λ, a scalar on the device; zero before `seed`."""
         return self._log.exp()
 
-    def seed(self, value: Tensor) -> None:
-        """Give λ its first value, once: later calls change nothing."""
+    def seed(self, value: Callable[[], Tensor]) -> None:
+        """Give λ its first value, once: later calls change nothing.
+
+        Args:
+            value: asked where it may be needed; an accelerator is not waited for to know whether it is.
+        """
         import torch
 
-        torch.where(torch.isinf(self._log), value.log(), self._log, out=self._log)  # log 0 waits for the next call
+        if self._log.device.type != "cpu" or torch.isinf(self._log):
+            torch.where(
+                torch.isinf(self._log), value().log(), self._log, out=self._log
+            )  # log 0 waits for the next call
 
     def update(self, density: Tensor, target: float) -> None:
         """Raise λ while the density is above its target, lower it below.
@@ -90,10 +103,10 @@ def select_above(
     # Quarters of the effective weights' memory, which is free now.
     spare = weights.effective.view(torch.uint8)
     floor, most = (spare[i * len(weights) :][: len(weights)].view(torch.bool) for i in range(2))
-    select_global(score, weights.open_slices, kept_count(len(weights), density), out=floor)
+    select_global(score, weights.open_slices, kept_count(len(weights), density), floor, controller.floor)
     torch.gt(score, threshold, out=mask)
     if ceiling and SLACK * density < weights.start_density:
-        select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), out=most)
+        select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), most, controller.most)
         mask.logical_and_(most)
     controller.update(weights.kept_share, density)
     mask.logical_or_(floor)

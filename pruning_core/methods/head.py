@@ -25,6 +25,7 @@ class HeadImportance(Method):
     summary: ClassVar[str] = "Removes whole attention heads, those whose gate the loss feels least."
     source: ClassVar[str] = "Michel, Levy & Neubig 2019 (arXiv 1905.10650)"
     order: ClassVar[int] = 1
+    observes: ClassVar[bool] = True
     granularities: ClassVar[tuple[str, ...]] = ("head",)
     reads_outputs: ClassVar[bool] = True
 

@@ -89,27 +89,37 @@ class L0(LearnedScores):
         """Whether gates are random: until the pruning window ends."""
         return self.step < self.schedule.total_steps - self.schedule.cooldown_steps
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """∂L/∂S = G ⊙ W ⊙ ∂z/∂S, plus the penalty's λ·∂P(z>0)/∂S / n."""
-        import torch
-
-        weights = self.weights
-        score = weights.trained_score
-        assert score.grad is not None
-        z = self._gates[where]
-        # With s = (z-l)/(r-l): s·(1-s)·(r-l)² = (z-l)(r-z) = z·(1-z) - l·r, as l + r = 1; flat where a gate is 0 or 1.
-        slope = torch.addcmul(z, z, z, value=-1.0)
-        slope = torch.threshold_(slope, 0.0, LOWER * UPPER).sub_(LOWER * UPPER)
-        slope.mul_(1.0 / ((UPPER - LOWER) * (TEMPERATURE if self._samples else 1.0)))
-        out = torch.mul(gradient, weights.weight[where], out=score.grad[where]).mul_(slope)
+    def before_scoring(self) -> None:
+        """P(z > 0), where its gradient is about to be."""
+        score = self.weights.trained_score
         if self.in_window:
-            share = expected_open(score.detach()[where])
-            share.addcmul_(share, share, value=-1.0)
-            out.add_(share.mul_(self._controller.penalty / len(weights)))
+            assert score.grad is not None
+            for where in self.weights.passes:
+                expected_open(score.detach()[where], out=score.grad[where])
 
-    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
+    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+        """∂L/∂S = G ⊙ W ⊙ ∂z/∂S, plus the penalty's λ·∂P(z>0)/∂S / n.
+
+        With s = (z-l)/(r-l): s·(1-s)·(r-l)² = (z-l)(r-z) = z·(1-z) - l·r, as l + r = 1; flat where a gate is 0 or 1.
+        """
+        from pruning_core.products import gates_gradient
+
+        weights, score = self.weights, self.weights.trained_score
+        assert score.grad is not None
+        return gates_gradient(
+            own,
+            weights.weight[where],
+            self._gates[where],
+            steepness=1.0 / ((UPPER - LOWER) * (TEMPERATURE if self._samples else 1.0)),
+            penalty=self._controller.penalty / len(weights) if self.in_window else None,
+            out=score.grad[where],
+        )
+
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
         """∂L/∂W = G ⊙ z, on the masks' weights."""
-        gradient.mul_(self._gates[where])
+        from pruning_core.products import multiply_gradient
+
+        return multiply_gradient(own, self._gates[where], out=gradient)
 
     def select_softly(self, density: float) -> bool:
         """Which gates would be open at test time; λ moves to bring their share to the schedule's."""
@@ -117,8 +127,9 @@ class L0(LearnedScores):
             return False
         weights = self.weights
         score = weights.trained_score
-        assert score.grad is not None
-        self._controller.seed(score.grad.abs().mean() * len(weights) / 0.25)
+        gradient = score.grad
+        assert gradient is not None
+        self._controller.seed(lambda: gradient.abs().mean() * len(weights) / 0.25)
         select_above(weights, SHUT_BELOW, self._controller, density)
         return True
 
@@ -149,9 +160,11 @@ class L0(LearnedScores):
         Of MiniLM-L6 half is left after 300 steps: opened at once, the loss jumps from 0.5 to 10, and the run ends at
         one class. A tenth left has forgotten all by then, and has to be opened to learn again.
         """
+        from pruning_core.products import stretch
+
         weights, gates = self.weights, self._gates
         gates.copy_(weights.trained_score.detach()).sigmoid_()
-        _stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
+        stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
         weights.weight.mul_(gates)
 
     def before_writing(self, *, training: bool) -> None:
@@ -161,23 +174,15 @@ class L0(LearnedScores):
         if training and self._samples:
             write_uniform(self._gates)
 
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
         """W ⊙ z, with gates as drawn; without training, or when the window is over, with their test-time values."""
-        import torch
+        from pruning_core.products import draw_gates, open_gates
 
-        from pruning_core.products import multiply_by_mask
-
-        random = training and self._samples
-        score, gates = self.weights.trained_score.detach()[where], self._gates[where]
-        if random:
-            opposite = (1.0 - gates).log_()
-            gates.log_().sub_(opposite).add_(score).div_(TEMPERATURE)  # torch's logit takes four times as long
+        weights, score = self.weights, self.weights.trained_score.detach()
+        if training and self._samples:
+            draw_gates(self._gates, score, weights.weight, out=out)
         else:
-            gates.copy_(score)
-        _stretch(gates.sigmoid_())
-        if not random:
-            multiply_by_mask(gates, self.weights.mask[where], out=gates)
-        torch.mul(self.weights.weight[where], gates, out=out)
+            open_gates(self._gates, score, weights.mask, weights.weight, out=out)
 
     def metrics(self) -> dict[str, Tensor]:
         """λ, and the expected share of open gates."""
@@ -192,11 +197,8 @@ def _much(density: float) -> float:
     return min(1.0, max(0.0, (density - _LITTLE) / (_MUCH - _LITTLE)))
 
 
-def _stretch(s: Tensor) -> Tensor:
-    """Make gates of s, in place: z = min(1, max(0, s(r-l) + l))."""
-    return s.mul_(UPPER - LOWER).add_(LOWER).clamp_(0.0, 1.0)
-
-
-def expected_open(score: Tensor) -> Tensor:
+def expected_open(score: Tensor, out: Tensor | None = None) -> Tensor:
     """P(z > 0) = σ(S - b·log(-l/r)), entry by entry (Louizos 2018, equation 12)."""
-    return (score - TEMPERATURE * SHUT_BELOW).sigmoid_()
+    import torch
+
+    return torch.sub(score, TEMPERATURE * SHUT_BELOW, out=out).sigmoid_()

@@ -69,15 +69,18 @@ class LayerDrop(Method):
         else:
             self._present.fill_(1.0)
 
-    def write_effective(self, where: slice, out: Tensor, *, training: bool) -> None:
+    def write_effective(self, out: Tensor, *, training: bool) -> None:
         """W ⊙ M, or zeros in layers that are left out."""
-        super().write_effective(where, out, training=training)
-        self._leave_out(where, out)
+        super().write_effective(out, training=training)
+        self._leave_out(slice(0, len(out)), out)
 
-    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
         """No gradient for a layer that was left out."""
+        from pruning_core.products import norm_of
+
         super().gate_gradient(where, own, gradient)
         self._leave_out(where, gradient)
+        return norm_of(gradient)
 
     def _leave_out(self, where: slice, values: Tensor) -> None:
         """Multiply a stretch's matrices by whether their layers are present."""

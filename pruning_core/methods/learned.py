@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, Self, cast
 
 from pydantic import Field
@@ -87,13 +88,9 @@ class LearnedScores(Method):
         else:
             score.copy_(weight).abs_()
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """∂L/∂S = G ⊙ W (paper, equation 4)."""
-        import torch
-
-        score = self.weights.trained_score
-        assert score.grad is not None
-        torch.mul(gradient, self.weights.weight[where], out=score.grad[where])
+    @abstractmethod
+    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+        """∂L/∂S = G ⊙ W (paper, equation 4), and what else pulls."""
 
     def importance(self, scratch: Tensor) -> Tensor:
         """S."""

@@ -9,6 +9,8 @@ from pruning_core.methods.base import Method
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pruning_core.selection import Sizes
+
 
 class Magnitude(Method):
     """Zeroth order: M = Top_v(|W|) along the schedule, while the kept weights train.
@@ -28,3 +30,9 @@ class Magnitude(Method):
         import torch
 
         return torch.abs(self.weights.weight, out=scratch)
+
+    def ranking(self, scratch: Tensor) -> Sizes:
+        """|W|."""
+        from pruning_core.selection import Sizes
+
+        return Sizes(self.weights.weight)

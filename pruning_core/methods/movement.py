@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from pruning_core.masking import MaskedWeights
     from pruning_core.methods.base import MethodParameters
     from pruning_core.schedule import Schedule
+    from pruning_core.selection import Sizes
 
-#: Every so manieth gradient is looked at for their mean; prime, so that no column of a matrix is looked at alone.
-_SAMPLED = 61
 #: `score_penalty` by default; the most of it, and its product with the density, where scores start by sensitivity.
 _PENALTY, _MOST_PENALTY, _PENALTY_BY_DENSITY = 3.0, 10.0, 0.5
 
@@ -73,7 +72,7 @@ class Movement(LearnedScores):
         assert settled is not None
         self._strength = settled
         self._penalty = weights.buffers.setdefault("score_penalty", weights.weight.new_zeros(()))
-        self._sum, self._seen = weights.weight.new_zeros(()), 0
+        self._sizes: dict[int, Tensor] = {}
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """Zero: with `magnitude` |W| is added anew at each selection."""
@@ -82,34 +81,32 @@ class Movement(LearnedScores):
         else:
             super().write_initial_score(weight, score)
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
+    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
         """∂L/∂S = G ⊙ W, plus the penalty's."""
-        import torch
+        from pruning_core.products import score_gradient
 
-        if self._strength == 0.0:
-            super().observe(where, gradient)
-            return
-        weight, score = self.weights.weight[where], self.weights.trained_score
+        score = self.weights.trained_score
         assert score.grad is not None
-        torch.addcmul(self._penalty, gradient, weight, out=score.grad[where])
-        sample = gradient[::_SAMPLED] * weight[::_SAMPLED]  # now that both are in the cache
-        self._sum += sample.abs_().sum()
-        self._seen += len(sample)
+        size, norm = score_gradient(own, self.weights.weight[where], self._penalty, out=score.grad[where])
+        self._sizes[where.start] = size
+        return norm
 
     def after_update(self, learning_rate: float) -> None:
         """The penalty of the next step."""
-        if self._seen:
-            self._penalty.copy_(self._sum).mul_(self._strength / self._seen)
-            self._sum.zero_()
-            self._seen = 0
+        import torch
+
+        sizes = [self._sizes[where.start] for where in self.weights.passes]  # threads finish in any order
+        self._penalty.copy_(torch.stack(sizes).sum()).mul_(self._strength / len(self.weights))
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W| + S, or S."""
-        import torch
+        from pruning_core.selection import written
 
-        score, weight = self.weights.trained_score.detach(), self.weights.weight
-        if self.score_init != "magnitude":
-            return score
-        for where in self.weights.passes:
-            torch.abs(weight[where], out=scratch[where]).add_(score[where])
-        return scratch
+        return written(self.ranking(scratch), scratch)
+
+    def ranking(self, scratch: Tensor) -> Tensor | Sizes:
+        """|W| + S, or S."""
+        from pruning_core.selection import Sizes
+
+        score = self.weights.trained_score.detach()
+        return Sizes(self.weights.weight, score) if self.score_init == "magnitude" else score

@@ -40,6 +40,7 @@ class OptimalBrainSurgeon(Method):
     source: ClassVar[str] = "Hassibi & Stork 1993; Kurtic et al. 2022 (oBERT, arXiv 2203.07259)"
     Parameters: ClassVar[type[MethodParameters]] = ObsParameters
     order: ClassVar[int] = 2
+    observes: ClassVar[bool] = True
     forgets: ClassVar[float] = 4.0
     granularities: ClassVar[tuple[str, ...]] = ("element",)
 

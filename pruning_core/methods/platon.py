@@ -38,6 +38,7 @@ class Platon(Method):
     source: ClassVar[str] = "Zhang et al. 2022 (arXiv 2206.12562)"
     Parameters: ClassVar[type[MethodParameters]] = PlatonParameters
     order: ClassVar[int] = 1
+    observes: ClassVar[bool] = True
 
     def numbers_per_weight(self) -> int:
         """Two averages."""

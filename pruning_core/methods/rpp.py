@@ -51,10 +51,13 @@ class ReweightedProximal(Method):
         super().start(weights, schedule)
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
 
-    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> None:
+    def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
         """All weights train until the window ends: zeros may come back."""
+        from pruning_core.products import widen_gradient
+
         if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
-            super().gate_gradient(where, own, gradient)
+            return super().gate_gradient(where, own, gradient)
+        return widen_gradient(own, out=gradient)
 
     def after_update(self, learning_rate: float) -> None:
         """The proximal step."""
@@ -66,7 +69,7 @@ class ReweightedProximal(Method):
         size = torch.abs(weight, out=self.weights.effective)
         window = self.schedule.total_steps - self.schedule.cooldown_steps - self.schedule.warmup_steps
         # λ·η·α moves an average weight to zero in about as many steps as the window has.
-        self._controller.seed(size.mean().square() / (window * max(learning_rate, 1e-12)))
+        self._controller.seed(lambda: size.mean().square() / (window * max(learning_rate, 1e-12)))
         epsilon = cast(RppParameters, self.parameters).epsilon
         shrunk = size.sub_(self._controller.penalty * learning_rate / (size + epsilon)).clamp_(min=0.0)
         torch.copysign(shrunk, weight, out=weight)

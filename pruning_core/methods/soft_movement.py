@@ -41,23 +41,35 @@ class SoftMovement(LearnedScores):
         self._controller = PenaltyController(weights, schedule, proportional=30.0)
         self._threshold = _PAPERS_THRESHOLD if self.score_init == "zeros" else 0.0
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """∂L/∂S + λ·∂R/∂S, with ∂R/∂S = σ'(S)/n."""
-        super().observe(where, gradient)
+    def before_scoring(self) -> None:
+        """σ(S), where its gradient is about to be."""
+        import torch
+
+        score = self.weights.trained_score
         if self.in_window:
-            score = self.weights.trained_score
             assert score.grad is not None
-            share = score.detach()[where].sigmoid()
-            score.grad[where].addcmul_(share, share.neg().add_(1.0) * (self._controller.penalty / len(self.weights)))
+            torch.sigmoid(score.detach(), out=score.grad)
+
+    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+        """∂L/∂S + λ·∂R/∂S, with ∂R/∂S = σ'(S)/n."""
+        from pruning_core.products import score_gradient, score_gradient_by_share
+
+        weights, score = self.weights, self.weights.trained_score
+        assert score.grad is not None
+        penalty = self._controller.penalty / len(weights)
+        if self.in_window:
+            return score_gradient_by_share(own, weights.weight[where], penalty, out=score.grad[where])
+        return score_gradient(own, weights.weight[where], penalty.new_zeros(()), out=score.grad[where])[1]
 
     def select_softly(self, density: float) -> bool:
         """Threshold, and move λ, until the pruning window ends."""
         if not self.in_window:
             return False
         score = self.weights.trained_score
-        assert score.grad is not None
+        gradient = score.grad
+        assert gradient is not None
         # A penalty as strong as the task's pull on the average score is where the search for λ starts.
-        self._controller.seed(score.grad.abs().mean() * len(self.weights) / 0.25)
+        self._controller.seed(lambda: gradient.abs().mean() * len(self.weights) / 0.25)
         select_above(self.weights, self._threshold, self._controller, density, ceiling=True)
         return True
 

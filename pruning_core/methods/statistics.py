@@ -28,6 +28,7 @@ class GradientStatistic(Method):
 
     Parameters: ClassVar[type[MethodParameters]] = AverageParameters
     order: ClassVar[int] = 1
+    observes: ClassVar[bool] = True
 
     def numbers_per_weight(self) -> int:
         """The average."""

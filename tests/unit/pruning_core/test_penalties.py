@@ -38,7 +38,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_penalty_that_does_not_help_stays_finite_and_so_do_its_gradients() -> None:
     weights = masked(TwoLayers(), SoftMovement(), schedule=SCHEDULE, step=20)
     controller = PenaltyController(weights, SCHEDULE, proportional=10.0)
-    controller.seed(torch.tensor(1.0))
+    controller.seed(lambda: torch.tensor(1.0))
     for _ in range(1000):  # nothing goes, however strong it is
         controller.update(torch.tensor(1.0), 0.1)
     assert math.isfinite(float(controller.penalty.square().sum()))

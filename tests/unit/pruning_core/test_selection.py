@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pruning_core import selection
@@ -82,7 +81,7 @@ def test_a_threshold_that_moves_steadily_needs_no_sample(jumps: bool, monkeypatc
     sampled: list[int] = []
     by_sample = selection._bracket
 
-    def counted(values: NDArray[np.float32], keep: int) -> tuple[float, float]:
+    def counted(values: selection._Ranked, keep: int) -> tuple[float, float]:
         sampled.append(keep)
         return by_sample(values, keep)
 

@@ -3,6 +3,3 @@
 
 def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
-
-
-KEEPS_FREED_MEMORY: dict[str, str] = {}

@@ -1,0 +1,3 @@
+"""See the package."""
+
+QUICK_STEPS: dict[str, str] = {}
