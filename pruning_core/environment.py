@@ -1,6 +1,6 @@
 """What the environment of a process that trains on a CPU had better say: it is read when the process starts.
 
-Other C libraries and other builds of torch know no such names.
+Other C libraries know no such names.
 """
 
 QUICK_STEPS = {
@@ -9,7 +9,4 @@ QUICK_STEPS = {
     # higher for it. Of very large ones too many would be kept.
     "MALLOC_MMAP_THRESHOLD_": str(2**26),
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
-    # torch's threads go round in circles for some milliseconds before they sleep, on cores that ours wait for
-    # (`threads`): 5 % of MiniLM-L6's step. Within an operation's own pauses, microseconds, they still do not sleep.
-    "GOMP_SPINCOUNT": "20000",
 }

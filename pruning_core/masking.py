@@ -217,7 +217,7 @@ class MaskedWeights:
             wide = [gradient.float() for gradient in own]
             for where, gradient in zip(passes, wide, strict=True):
                 method.observe(where, gradient)
-        elif self.computed.dtype != torch.float32:
+        elif self.computed.dtype != torch.float32 and not self.frozen:
             wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in own]
 
         def form(number: int) -> tuple[list[Tensor], list[Tensor]]:

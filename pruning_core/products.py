@@ -89,17 +89,17 @@ def gates_gradient(
 
 def draw_gates(gates: Tensor, score: Tensor, weight: Tensor, out: Tensor) -> None:
     """Make hard-concrete gates of uniform noise, in place, and write W ⊙ z, as in `kernels.draw_gates`; all [n]."""
+    if gates.device.type != "cpu":
+        odds = torch.neg(score).exp_().mul_((1.0 - gates).div_(gates))
+        torch.div(1.0, odds.mul_(odds.sqrt()).add_(1.0), out=gates)
+        torch.mul(weight, stretch(gates), out=out)
+        return
     scratch = torch.empty_like(score[:_CHUNK])
     for some in zip(gates.split(_CHUNK), score.split(_CHUNK), weight.split(_CHUNK), out.split(_CHUNK), strict=True):
         noise, own_score, own_weight, product = some
         odds = torch.neg(own_score, out=scratch[: len(noise)]).exp_()
-        if gates.device.type == "cpu":
-            arrays = numbers_of(noise), numbers_of(odds), numbers_of(own_weight), numbers_of(product)
-            in_parts(len(noise), partial(_draw_gates, arrays))
-        else:
-            odds.mul_((1.0 - noise).div_(noise))
-            noise.copy_(1.0 / odds.mul_(odds.sqrt()).add_(1.0))
-            torch.mul(own_weight, stretch(noise), out=product)
+        arrays = numbers_of(noise), numbers_of(odds), numbers_of(own_weight), numbers_of(product)
+        in_parts(len(noise), partial(_draw_gates, arrays))
 
 
 def _draw_gates(arrays: tuple[NDArray[Any], ...], part: slice) -> None:

@@ -1,5 +1,7 @@
 """Passes shared among threads give what one thread gives, whatever the number of values."""
 
+import sys
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,7 +14,7 @@ from pruning_core.noise import write_uniform
 from pruning_core.products import fill_where, multiply_by_mask, norm_of
 from pruning_core.pruner import clip
 from pruning_core.selection import select_top
-from pruning_core.threads import PART, in_parts
+from pruning_core.threads import PART, in_parts, on_threads
 
 SIZES = [0, 1, PART - 1, PART, PART + 1, 3 * PART + 7]
 
@@ -24,9 +26,11 @@ def as_before() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=[1, 3])
-def threads(request: pytest.FixtureRequest) -> None:
-    torch.set_num_threads(request.param)
+@pytest.fixture(params=["one", "torch's", "a pool's"])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1 if request.param == "one" else 3)
+    if request.param == "a pool's":
+        monkeypatch.setattr("pruning_core.threads._openmp", lambda: None)
 
 
 @pytest.mark.usefixtures("threads")
@@ -35,6 +39,34 @@ def test_parts_cover_everything_once_and_in_order(size: int) -> None:
     everything = np.arange(size)
     parts = [np.empty(0), *in_parts(size, lambda part: everything[part])]
     assert np.array_equal(np.concatenate(parts), everything)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch may have another OpenMP library")
+def test_work_is_done_by_torchs_threads_and_by_several() -> None:
+    torch.set_num_threads(3)
+    before = set(threading.enumerate())
+    met = threading.Barrier(3)
+
+    def work(item: int) -> tuple[int, int]:
+        met.wait(timeout=30)  # breaks where fewer than three are at it
+        values = torch.ones(1 << 20)  # torch would share this among its threads
+        return threading.get_native_id(), item + int(values.sum()) - (1 << 20)
+
+    done = on_threads([5, 6, 7], work)
+    assert [item for _, item in done] == [5, 6, 7]
+    assert len({thread for thread, _ in done}) == 3
+    assert set(threading.enumerate()) == before, "a thread was started, where torch's would have done"
+
+
+@pytest.mark.usefixtures("threads")
+def test_an_interrupt_ends_the_work_and_reaches_the_caller() -> None:
+    def work(item: int) -> None:
+        if item == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        on_threads(range(50), work)
+    assert on_threads(range(3), str) == ["0", "1", "2"]
 
 
 @pytest.mark.usefixtures("threads")

@@ -36,12 +36,11 @@ def test_a_last_line_without_end_is_cut() -> None:
 
 
 def test_a_trainers_steps_are_quick_unless_its_worker_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GOMP_SPINCOUNT"):
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
         monkeypatch.delenv(name, raising=False)
     kept = environment_of({}, Path("/scratch"))
     assert int(kept["MALLOC_TRIM_THRESHOLD_"]) > 2**33, "more than a trainer frees at once"
     assert int(kept["MALLOC_MMAP_THRESHOLD_"]) == 2**26, "larger blocks are given back"
-    assert int(kept["GOMP_SPINCOUNT"]) < 300_000, "torch's own: milliseconds in which our threads wait"
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
     told = environment_of({"CUDA_VISIBLE_DEVICES": "1"}, Path("/scratch"))
     assert told["MALLOC_TRIM_THRESHOLD_"] == "131072"
