@@ -79,7 +79,9 @@ def _like_of(out: Any, x: Any) -> Callable[[Any, Any], Any]:
 def _stretched(s: Any) -> Any:
     """A hard-concrete gate of s in [0, 1]."""
     z = s * np.float32(UPPER - LOWER) + np.float32(LOWER)
-    return min(np.float32(1.0), max(np.float32(0.0), z))
+    if z < np.float32(0.0):
+        return np.float32(0.0)
+    return np.float32(1.0) if z > np.float32(1.0) else z  # a NaN stays one
 
 
 @_compiled
@@ -201,7 +203,7 @@ def gates_gradient(
             y[:] = np.float32(0.0)
         for i in range(len(y)):
             spread = z[i] * (np.float32(1.0) - z[i])
-            slope = spread - edge if spread > np.float32(0.0) else np.float32(0.0)
+            slope = np.float32(0.0) if spread <= np.float32(0.0) else spread - edge
             y[i] = _wide(g[i]) * w[i] * (steepness * slope) + penalty * (y[i] * (np.float32(1.0) - y[i]))
         squares += float(_squares(y))
     return squares

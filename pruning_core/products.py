@@ -23,7 +23,8 @@ def multiply_by_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
         torch.mul(values, mask, out=out)
         return
     numbers, kept, products = numbers_of(values), numbers_of(mask), numbers_of(out)
-    work = kernels.mask_and_measure if values.data_ptr() == out.data_ptr() else kernels.mask
+    in_place = values.data_ptr() == out.data_ptr() and out.dtype == torch.float32
+    work = kernels.mask_and_measure if in_place else kernels.mask  # which would go one by one
     in_parts(len(numbers), lambda part: work(numbers[part], kept[part], products[part]))
 
 

@@ -105,7 +105,7 @@ def select_top(values: Tensor | Sizes, keep: int, out: Tensor, threshold: Thresh
 
     Raises:
         ValueError: `keep` is out of range.
-        Diverged: a value is NaN; looked for on a CPU only, where it costs nothing.
+        Diverged: fewer than `keep` are numbers and not NaN; looked for on a CPU only, where it costs nothing.
     """
     total = len(out)
     if not 0 <= keep <= total:
@@ -336,7 +336,7 @@ def _select_global_on_device(values: Tensor, slices: Sequence[slice], keep: int,
 
 def _with_the_best_raised(values: Tensor, slices: Sequence[slice]) -> Tensor:
     """A copy in which each matrix's best weight comes first; among ties the one that would be chosen anyway."""
-    values = values.clone()
+    values = values.clamp(max=_LARGEST)  # a copy, in which infinity is what is raised
     for where in slices:
         best = ranking_keys(values[where], where.start).argmax()
         values[where].scatter_(0, best.unsqueeze(0), torch.inf)

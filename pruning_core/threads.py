@@ -2,8 +2,10 @@
 
 import ctypes
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -55,13 +57,38 @@ def on_threads(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Re
         try:
             for number in numbers:
                 results[number] = work(items[number])
-        except BaseException as failure:  # noqa: BLE001  # Python's exceptions must not pass through C
+        except BaseException as failure:  # noqa: BLE001  # exceptions do not pass through C
             failures.append(failure)
 
-    parallel(_Body(body), None, threads, 0)
+    with _signals_caught(body, failures):
+        parallel(_Body(body), None, threads, 0)
     if failures:
         raise failures[0]
     return [results[number] for number in range(len(items))]
+
+
+@contextmanager
+def _signals_caught(body: Callable[..., None], failures: list[BaseException]) -> Iterator[None]:
+    """Also take what a signal's handler raises when `body` is entered, before it can catch anything: ctypes drops it.
+
+    Handlers run on the main thread alone, so no other thread changes the hook.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.object is body and unraisable.exc_value is not None:
+            failures.append(unraisable.exc_value)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @cache

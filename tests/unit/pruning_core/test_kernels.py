@@ -68,6 +68,14 @@ def test_what_is_masked_is_zero_whatever_it_was() -> None:
 
 
 @formats
+def test_weights_may_be_masked_where_they_are(format_: torch.dtype) -> None:
+    values, mask = torch.randn(70_001).to(format_), torch.rand(70_001) < 0.3
+    expected = torch.where(mask, values, 0.0)
+    multiply_by_mask(values, mask, out=values)
+    assert torch.equal(values, expected)
+
+
+@formats
 @sizes
 def test_gradients_are_torchs_and_measured(size: int, format_: torch.dtype) -> None:
     own, mask, factors = torch.randn(size).to(format_), torch.rand(size) < 0.3, torch.rand(size)
@@ -155,6 +163,17 @@ def test_gates_are_the_hard_concretes(size: int, format_: torch.dtype) -> None:
     expected = torch.where(mask, (torch.sigmoid(score.double()) * (UPPER - LOWER) + LOWER).clamp(0, 1), 0.0)
     torch.testing.assert_close(gates.double(), expected, rtol=1e-4, atol=1e-6)
     assert torch.equal(out, (weight * gates).to(format_))
+
+
+def test_a_score_that_is_no_number_shows_in_the_weights() -> None:
+    score, ones, mask = torch.tensor([torch.nan, 0.0]), torch.ones(2), torch.ones(2, dtype=torch.bool)
+    drawn, opened = torch.empty(2), torch.empty(2)
+    draw_gates(torch.full((2,), 0.5), score, ones, out=drawn)
+    open_gates(torch.empty(2), score, mask, ones, out=opened)
+    assert drawn.isnan().tolist() == opened.isnan().tolist() == [True, False]
+    gradient = torch.zeros(2)
+    gates_gradient(ones, ones, torch.tensor([torch.nan, 0.5]), steepness=1.0, penalty=None, out=gradient)
+    assert gradient.isnan().tolist() == [True, False]
 
 
 def test_scores_far_out_leave_gates_finite() -> None:

@@ -1,7 +1,9 @@
 """Passes shared among threads give what one thread gives, whatever the number of values."""
 
+import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -67,6 +69,29 @@ def test_an_interrupt_ends_the_work_and_reaches_the_caller() -> None:
     with pytest.raises(KeyboardInterrupt):
         on_threads(range(50), work)
     assert on_threads(range(3), str) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_no_signal_is_lost_whenever_it_comes(threads: int) -> None:
+    """Most come while C is at work, and their handler runs when Python's function is entered, before its first line."""
+    torch.set_num_threads(threads)
+
+    def work(item: int) -> float:
+        return float(values[item].sum())
+
+    values = np.ones((6, 300_000), np.float32)
+    random = np.random.default_rng(0)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(150):
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 2e-3))
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # it may come between two calls, too
+                deadline = time.monotonic() + 10
+                while time.monotonic() < deadline:
+                    on_threads(range(6), work)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.usefixtures("threads")
