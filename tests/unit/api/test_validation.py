@@ -80,6 +80,14 @@ def test_rates_at_which_nothing_is_learnt_are_advised_against(
     assert any(f"At training.{name} " in each for each in warnings) is (rate is not None and rate > 0.01)
 
 
+@pytest.mark.parametrize(("steps", "target", "advised"), [(24, 0.9, True), (24, 0.5, False), (60, 0.9, False)])
+def test_runs_of_some_tens_of_steps_are_advised_against_at_high_sparsity(
+    api: Api, model: str, dataset: str, steps: int, target: float, *, advised: bool
+) -> None:
+    found = validated(api, model, dataset, method="l0", target_sparsity=target, training={"max_steps": steps})
+    assert ("Give it 60 steps or more" in " ".join(found["warnings"])) == advised
+
+
 @pytest.mark.parametrize("method", ["l0", "magnitude", "obd", "obs", "rewind", "rpp", "movement", "taylor"])
 def test_methods_that_short_runs_are_too_short_for_are_advised_against(
     api: Api, model: str, dataset: str, method: str
