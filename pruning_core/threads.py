@@ -3,9 +3,8 @@
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -60,22 +59,6 @@ def on_threads(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Re
         except BaseException as failure:  # noqa: BLE001  # exceptions do not pass through C
             failures.append(failure)
 
-    with _signals_caught(body, failures):
-        parallel(_Body(body), None, threads, 0)
-    if failures:
-        raise failures[0]
-    return [results[number] for number in range(len(items))]
-
-
-@contextmanager
-def _signals_caught(body: Callable[..., None], failures: list[BaseException]) -> Iterator[None]:
-    """Also take what a signal's handler raises when `body` is entered, before it can catch anything: ctypes drops it.
-
-    Handlers run on the main thread alone, so no other thread changes the hook.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -84,11 +67,19 @@ def _signals_caught(body: Callable[..., None], failures: list[BaseException]) ->
         else:
             before(unraisable)
 
-    sys.unraisablehook = hook
+    # What a signal's handler raises when `body` is entered, before it can catch anything, ctypes hands to this hook.
+    # Handlers run on the main thread alone, so no other thread changes it.
+    hears_signals = threading.current_thread() is threading.main_thread()
+    if hears_signals:
+        sys.unraisablehook = hook
     try:
-        yield
+        parallel(_Body(body), None, threads, 0)
     finally:
-        sys.unraisablehook = before
+        if hears_signals:
+            sys.unraisablehook = before
+    if failures:
+        raise failures[0]
+    return [results[number] for number in range(len(items))]
 
 
 @cache

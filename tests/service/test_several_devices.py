@@ -95,7 +95,7 @@ def test_two_devices_train_one_job_whatever_is_done_to_either(
 
     undisturbed = finished(client, stage, submit(client, spec))
     assert (undisturbed["status"], undisturbed["attempt"]) == ("succeeded", 1)
-    assert [warning.partition(" a model")[0] for warning in undisturbed["warnings"]] == ["In 40 steps"]
+    assert [warning.partition(" a model")[0] for warning in undisturbed["warnings"]] == ["In 40 steps"] * 2
     download(client, undisturbed, tmp_path / "two")
     told = {name: value for name, value in undisturbed["spec"].items() if name in PruningSpec.model_fields}
     on_one = PruningSpec.model_validate({**told, "training": {**training, "gpus": 1}})
