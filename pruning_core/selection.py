@@ -56,6 +56,11 @@ def written(values: Tensor | Sizes, scratch: Tensor) -> Tensor:
     return values.write(scratch) if isinstance(values, Sizes) else values
 
 
+def _held(values: Tensor | Sizes) -> Tensor:
+    """[n] values in a tensor, a new one where they are in none."""
+    return values.write(torch.empty_like(values.weight)) if isinstance(values, Sizes) else values
+
+
 class Threshold:
     """Where the threshold between what stays and what goes will lie: in training it moves steadily, and little a step.
 
@@ -116,9 +121,7 @@ def select_top(values: Tensor | Sizes, keep: int, out: Tensor, threshold: Thresh
     if out.device.type == "cpu":
         _select_top_on_cpu(_Ranked.of(values), keep, out.numpy(), threshold or Threshold())
         return
-    if isinstance(values, Sizes):
-        values = values.write(torch.empty_like(values.weight))
-    _select_top_on_device(values, keep, out)
+    _select_top_on_device(_held(values), keep, out)
 
 
 def _select_top_on_device(values: Tensor, keep: int, out: Tensor) -> None:
@@ -313,16 +316,12 @@ def select_global(
         select_top(values, keep, out)
         return
     if out.device.type != "cpu":
-        if isinstance(values, Sizes):
-            values = values.write(torch.empty_like(values.weight))
-        _select_global_on_device(values, slices, keep, out)
+        _select_global_on_device(_held(values), slices, keep, out)
         return
     select_top(values, keep, out, threshold)
     chosen = out.numpy()
     if not all(chosen[where].any() for where in slices):
-        if isinstance(values, Sizes):
-            values = values.write(torch.empty_like(values.weight))
-        select_top(_with_the_best_raised(values, slices), keep, out)
+        select_top(_with_the_best_raised(_held(values), slices), keep, out)
 
 
 def _select_global_on_device(values: Tensor, slices: Sequence[slice], keep: int, out: Tensor) -> None:

@@ -139,7 +139,7 @@ class Method(ABC):
     def score_gradient(self, where: slice, own: Tensor) -> Tensor:
         """Write a stretch of ∂L/∂S into `self.weights.score.grad[where]`, if the method `learns_scores`.
 
-        On a CPU several threads do, each a stretch at a time: torch's operations would start threads of their own.
+        On a CPU several threads do, each a stretch at a time (`threads.on_threads`).
 
         Args:
             where: one of `weights.passes`.

@@ -59,9 +59,8 @@ class PenaltyController:
         import torch
 
         if self._log.device.type != "cpu" or torch.isinf(self._log):
-            torch.where(
-                torch.isinf(self._log), value().log(), self._log, out=self._log
-            )  # log 0 waits for the next call
+            # log 0 waits for the next call
+            torch.where(torch.isinf(self._log), value().log(), self._log, out=self._log)
 
     def update(self, density: Tensor, target: float) -> None:
         """Raise λ while the density is above its target, lower it below.

@@ -117,16 +117,15 @@ def test_gradients_of_scores_are_torchs_and_measured(size: int, format_: torch.d
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-6)
 
 
-@formats
-def test_a_norm_does_not_depend_on_the_format_that_gradients_came_in(format_: torch.dtype) -> None:
+def test_a_norm_does_not_depend_on_the_format_that_gradients_came_in() -> None:
     """So a run that computes in bf16 is one that has autocast round, to the bit."""
     own, mask, weight = torch.randn(70_001).bfloat16(), torch.rand(70_001) < 0.3, torch.randn(70_001)
     found = []
-    for gradient in (own, own.to(format_), own.float()):
+    for gradient in (own, own.float()):
         out = torch.empty(len(own))
         total, length = score_gradient(gradient, weight, torch.tensor(0.1), out=out)
         found.append((float(total), float(length), float(mask_gradient(gradient, mask, out=out))))
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("penalty", [None, 0.25])

@@ -13,6 +13,7 @@ from torch import Tensor
 from pruning_core import selection
 from pruning_core.selection import (
     Diverged,
+    Sizes,
     Threshold,
     _select_global_on_device,
     _select_top_on_device,
@@ -187,6 +188,16 @@ def test_global_scope_keeps_the_best_of_each_matrix_and_the_largest_of_all_on_bo
         assert torch.equal(mask, on_device)
     else:
         assert torch.equal(mask, brute_force(values, keep))
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_no_matrix_ends_empty_among_infinities(*, held: bool) -> None:
+    values = torch.tensor([1.0, 2.0, 3.0, *[torch.inf] * 40, 0.0])
+    mask = torch.zeros(44, dtype=torch.bool)
+    select_global(values if held else Sizes(values), slices_of([3, 40, 1]), 4, out=mask)
+    assert int(mask.sum()) == 4
+    assert mask[[2, 43]].tolist() == [True, True], "the best of each matrix"
+    assert int(mask[3:43].sum()) == 2
 
 
 def test_global_scope_with_fewer_weights_than_matrices_keeps_the_largest_of_all() -> None:
