@@ -79,8 +79,8 @@ def held_bytes(phase: FineTuning) -> int:
     trained = list(matrices)
     if phase.pruner:
         weights = phase.pruner.weights
-        trained += [*weights.trained, *([] if weights.score is None else [weights.score])]
-        tensors += [*trained, *(parameter.grad for parameter in trained), weights.weight, weights.mask]
+        trained += [*weights.trained, *weights.trained_scores]
+        tensors += [*trained, *(parameter.grad for parameter in trained), weights.weight, weights.score, weights.mask]
         tensors += weights.buffers.values()
     for parameter in trained:
         tensors += phase.optimizer.state.get(parameter, {}).values()

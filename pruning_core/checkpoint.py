@@ -20,7 +20,7 @@ from pruning_core.training import FineTuning, Phase
 
 #: The one key of the file's metadata; its value is JSON.
 _RUN = "run"
-VERSION = 6
+VERSION = 7
 
 
 class CheckpointError(ValueError):
@@ -182,7 +182,7 @@ class Checkpoint:
             weights = phase.pruner.weights
             weights.weight.copy_(self.tensors["weights/weight"])
             weights.mask.copy_(self.tensors["weights/mask"])
-            if weights.score is not None:
+            if weights.trained_scores:
                 weights.score.copy_(self.tensors["weights/score"])
             for name, buffer in self.under("buffers/").items():
                 if name in weights.buffers:

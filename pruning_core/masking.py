@@ -2,8 +2,8 @@
 
 Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) for every
 entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer step the gradients of
-W and S are formed from it, and once the effective weights are refreshed; in between nobody reads them, and their memory
-holds the gradient of S, and then what is ranked. ADR 0002 says why this is simpler and cheaper than a parametrization.
+W and S are formed from it, and once the effective weights are refreshed. ADR 0002 says why this is simpler and cheaper
+than a parametrization.
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ class MaskedWeights:
         slices: where each matrix lies in the flat tensors.
         weight: W, [n] fp32.
         trained: what of W an optimizer moves: a view of it for each of `passes`; none when frozen.
-        effective: [n] fp32, the memory of what the model computes with. Between backward and `apply`, which writes it
-            anew, it is for whoever needs some.
-        computed: [n], what the model computes with: its parameters are views of it. All of `effective`, or the first
-            half of that memory where the model computes in bf16.
-        score: S, [n] fp32, trained by the optimizer; None for methods without scores. Its `.grad` is the memory of the
-            effective weights: there from the method's `observe` until masks are selected.
+        computed: [n], what the model computes with, W ⊙ M: its parameters are views of it. Where it is in fp32 its
+            memory is for whoever needs some between backward and `apply`, which writes it anew.
+        score: S, [n] fp32; [0] for methods without scores.
+        trained_scores: what an optimizer moves: a view of S for each of `passes`; none for methods without scores.
         mask: M, [n] bool; starts all True, but for zeros that stay.
         closed: [n] bool, the zeros that stay; None where every weight may be kept.
         open_counts: how many weights of each matrix may be kept.
@@ -87,7 +85,6 @@ class MaskedWeights:
             start += matrix.parameter.numel()
         flat = torch.cat([matrix.parameter.detach().float().flatten() for matrix in self.matrices])
         self.weight = flat
-        self.effective = torch.empty_like(flat)
         self._compute_in(computes_in)
         self.computed.copy_(flat)
         self.trained = [] if frozen else [nn.Parameter(flat[where]) for where in self.passes]
@@ -103,14 +100,12 @@ class MaskedWeights:
         self.buffers: dict[str, Tensor] = {}
         self.units: Units | None = None
         self.input_norms: dict[str, Tensor] = {}
-        self.score: nn.Parameter | None = None
-        if method.learns_scores:
-            self.score = nn.Parameter(torch.empty_like(flat))
-            self.score.grad = self.effective
+        self.score = torch.empty_like(flat) if method.learns_scores else flat.new_empty(0)
+        self.trained_scores = [nn.Parameter(self.score[where]) for where in self.passes if method.learns_scores]
 
     def _compute_in(self, number_format: torch.dtype) -> None:
-        """Let the model's parameters be views of the effective weights' memory, in a format that fits in it."""
-        self.computed = self.effective.view(number_format)[: len(self)]
+        """Let the model's parameters be views of one tensor, in a format that is its own."""
+        self.computed = torch.empty_like(self.weight, dtype=number_format)
         for matrix, where in zip(self.matrices, self.slices, strict=True):
             matrix.parameter.grad = None
             matrix.parameter.data = self.computed[where].view_as(matrix.parameter)
@@ -119,7 +114,7 @@ class MaskedWeights:
     def start_scores(self) -> None:
         """Let scores start as the method has it, each matrix by its own weights."""
         for where in self.slices:
-            self.method.write_initial_score(self.weight[where], self.trained_score[where])
+            self.method.write_initial_score(self.weight[where], self.score[where])
 
     @torch.no_grad()
     def start_scores_by(self, sensitivity: Tensor) -> None:
@@ -134,7 +129,7 @@ class MaskedWeights:
         sizes, order = self.weight.abs().sort(stable=True)
         size[order[sensitivity[order].argsort(stable=True)]] = sizes  # of two alike the larger weight is the larger
         for where in self.slices:
-            self.method.write_initial_score(size[where], self.trained_score[where])
+            self.method.write_initial_score(size[where], self.score[where])
 
     def __len__(self) -> int:
         """Number of prunable weights."""
@@ -154,11 +149,9 @@ class MaskedWeights:
         """
         return self.slices if self.device.type == "cpu" else [slice(0, len(self))]
 
-    @property
-    def trained_score(self) -> nn.Parameter:
-        """S, of a method that learns scores."""
-        assert self.score is not None, f"Method {self.method.name!r} learns no scores."
-        return self.score
+    def scratch(self) -> Tensor:
+        """[n] fp32 to be written to between backward and `apply`, once the gradients of S are not needed any more."""
+        return self.computed if self.computed.dtype == torch.float32 else torch.empty_like(self.weight)
 
     def new_buffer(self, name: str) -> Tensor:
         """[n] zeros that the method keeps from step to step."""
@@ -205,64 +198,80 @@ class MaskedWeights:
                 matrix.parameter.grad = torch.zeros_like(matrix.parameter)
         return [matrix.parameter.grad.view(-1) for matrix in self.matrices if matrix.parameter.grad is not None]
 
+    @property
+    def mean_score_gradient(self) -> Tensor:
+        """Mean of |∂L/∂S|, a scalar on the device; zero before the first backward."""
+        sizes = [torch.linalg.vector_norm(part.grad, ord=1) for part in self.trained_scores if part.grad is not None]
+        return torch.stack(sizes).sum() / len(self) if sizes else self.weight.new_zeros(())
+
     @torch.no_grad()
     def collect_gradients(self) -> GradientNorms:
-        """Let the method see G, then turn it into ∂L/∂W where W trains: the `.grad` of `trained`.
+        """Let the method see G, then turn it into ∂L/∂W and ∂L/∂S: the `.grad` of what trains.
 
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
         own, method, passes = self.gradients, self.method, self.passes
         wide = own
         if method.observes:
-            wide = [gradient.float() for gradient in own]
-            for where, gradient in zip(passes, wide, strict=True):
-                method.observe(where, gradient)
+            own = wide = [gradient.float() for gradient in own]
+            self._release()
+            method.observe(wide)
         elif self.computed.dtype != torch.float32 and not self.frozen:
             wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in own]
+        for where, part in zip(passes, self.trained_scores, strict=False):  # none without scores
+            part.grad = self.computed[where] if self.computed.dtype == torch.float32 else torch.empty_like(part)
 
         def form(number: int) -> tuple[list[Tensor], list[Tensor]]:
             where, gradient = passes[number], wide[number]
             score, weight = [], []
             if method.learns_scores:
-                score.append(method.score_gradient(where, own[number]))
+                out = self.trained_scores[number].grad
+                assert out is not None
+                score.append(method.score_gradient(where, own[number], out))
             if not self.frozen:
                 norm = method.gate_gradient(where, own[number], gradient)
                 if self.closed is not None:  # not every method's gradient is masked, and Adam moves what has one
                     norm = norm_of(gradient.masked_fill_(self.closed[where], 0.0))
                 weight.append(norm)
+            own[number] = gradient  # both are not needed, and all together are much
+            self._release(number)
             return weight, score
 
         if method.learns_scores:
             method.before_scoring()
         numbers = range(len(passes))
         formed = on_threads(numbers, form) if self.device.type == "cpu" else [form(number) for number in numbers]
-        method.after_observing()
-        if self._gradient is None:
-            for matrix in self.matrices:
-                matrix.parameter.grad = None
         for parameter, gradient in zip(self.trained, wide, strict=False):  # none when frozen
             parameter.grad = gradient
         weight, score = zip(*formed, strict=True)
         return GradientNorms([norm for one in weight for norm in one], [norm for one in score for norm in one])
+
+    def _release(self, *numbers: int) -> None:
+        """Let go of what backward has left in some matrices, or in all; but for the memory that it always writes to."""
+        if self._gradient is None:
+            for matrix in [self.matrices[number] for number in numbers] or self.matrices:
+                matrix.parameter.grad = None
 
     @torch.no_grad()
     def drop_gradients(self) -> None:
         """Make way for the next backward: on a CPU, where gradients need memory for as long as they are there."""
         for parameter in self.trained:
             parameter.grad = None
+        self._release()
         if self._gradient is not None:
             self._gradient.zero_()
-            return
-        for matrix in self.matrices:
-            matrix.parameter.grad = None
 
     @torch.no_grad()
     def apply(self, *, training: bool = True) -> None:
         """Write the effective weights into the model, W ⊙ M but for methods with gates of their own.
 
+        The gradients of S go: their memory is written to, or given back.
+
         Args:
             training: False for the weights to judge and to ship, without the noise that some methods train with.
         """
+        for part in self.trained_scores:
+            part.grad = None
         self.method.before_writing(training=training)
         self.method.write_effective(self.computed, training=training)
 
@@ -271,6 +280,6 @@ class MaskedWeights:
         """End the run: masked weights become exact zeros, also in W, where Adam's momentum still moved them."""
         self._compute_in(torch.float32)
         self.apply(training=False)
-        multiply_by_mask(self.effective, self.mask, out=self.effective)
-        self.effective.add_(0.0)  # turns -0.0 into 0.0, which compresses better
-        self.weight.copy_(self.effective)
+        multiply_by_mask(self.computed, self.mask, out=self.computed)
+        self.computed.add_(0.0)  # turns -0.0 into 0.0, which compresses better
+        self.weight.copy_(self.computed)

@@ -79,9 +79,6 @@ class Pruner:
 
     def begin(self) -> None:
         """Dense, or the first cut where the schedule has no warm-up."""
-        if self.weights.score is not None:
-            assert self.weights.score.grad is not None
-            self.weights.score.grad.zero_()  # the model's weights lie there, and are no gradient
         self.update_masks(step=0)
 
     def stand_at(self, step: int) -> None:
@@ -119,8 +116,8 @@ class Pruner:
         if rest:
             norms.weight.append(nn.utils.get_total_norm(rest))
         norm = clip([*self.weights.trained, *others], norms.weight, max_norm)
-        if self.weights.score is not None:
-            clip([self.weights.score], norms.score, max_norm)
+        if norms.score:
+            clip(self.weights.trained_scores, norms.score, max_norm)
         return norm
 
     @torch.no_grad()
@@ -168,7 +165,7 @@ class Pruner:
         """The exact selection at the density of the moment."""
         weights, density = self.weights, self.density
         method, mask = weights.method, weights.mask
-        scratch = weights.effective  # which is about to be written anew
+        scratch = weights.scratch()
         values = method.ranking(scratch)
         # Matrices and units of which less is left to begin with keep the same share of that.
         share = density / self.schedule.start_density

@@ -293,7 +293,7 @@ class FineTuning:
     def _remedy(self) -> str:
         """What may keep a loss finite; only what the run has."""
         rates = f"training.{'' if self.pruner else 'dense_'}learning_rate"
-        if self.pruner and self.pruner.weights.score is not None:
+        if self.pruner and self.pruner.weights.trained_scores:
             rates += " or training.score_learning_rate"
         return f"Lower {rates}{', or set training.precision to fp32' if self._m.bf16 else ''}."
 
@@ -324,8 +324,8 @@ class FineTuning:
             found |= {"weights/weight": weights.weight, "weights/mask": weights.mask}
             found |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
             found |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
-            if weights.score is not None:
-                found["weights/score"] = weights.score.detach()
+            if weights.trained_scores:
+                found["weights/score"] = weights.score
         for number, state in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
         found["loss_sum"] = self.loss_sum
@@ -361,8 +361,8 @@ def _optimizer(others: list[nn.Parameter], head: list[nn.Parameter], pruner: Pru
     if pruner:
         first = [*pruner.weights.trained, *first]
     groups: list[dict[str, object]] = [{"params": first, "lr": learning_rate}]
-    if pruner and pruner.weights.score is not None:
-        groups.append({"params": [pruner.weights.score], "lr": training.score_learning_rate})
+    if pruner and pruner.weights.trained_scores:
+        groups.append({"params": pruner.weights.trained_scores, "lr": training.score_learning_rate})
     if new:
         faster = learning_rate * training.head_learning_rate_multiplier
         groups.append({"params": [parameter for parameter in others if id(parameter) in new], "lr": faster})

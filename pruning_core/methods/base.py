@@ -44,10 +44,9 @@ class Method(ABC):
     All tensors are flat and aligned: entry i of weight, score, mask and gradient belongs to the same connection.
     The gradient is always G = ∂L/∂(W ⊙ M), the one that reaches the masked weight.
 
-    In each optimizer step a run calls, in this order: `before_scoring`; `observe` or `score_gradient`, and
-    `gate_gradient`, for each stretch of G; `after_observing`, all after backward; `after_update`, when weights and
-    scores have moved; `select_softly` or `ranking`, for the masks; `after_selection`; `before_writing`, and
-    `write_effective`.
+    In each optimizer step a run calls, in this order: `observe` or `before_scoring`; `score_gradient` and
+    `gate_gradient`, for each stretch of G, all after backward; `after_update`, when weights and scores have moved;
+    `select_softly` or `ranking`, for the masks; `after_selection`; `before_writing`, and `write_effective`.
     """
 
     name: ClassVar[str]
@@ -126,24 +125,26 @@ class Method(ABC):
         """Fill `score` (same shape as `weight`) with the values before the first step."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """Look at a stretch of G (a flat fp32 view, not to be changed) after backward, if the method `observes`.
+    def observe(self, gradients: Sequence[Tensor]) -> None:
+        """Look at G after backward, if the method `observes`.
 
-        All of it comes in `weights.passes`.
+        Args:
+            gradients: G in fp32, flat, a stretch for each of `weights.passes`; not to be changed.
         """
         raise TypeError(f"Method {self.name!r} does not look at gradients.")
 
     def before_scoring(self) -> None:  # noqa: B027  # most methods need no such hook
-        """Prepare `score_gradient`; what the model computes with is no longer needed, nor is anything in its memory."""
+        """Prepare `score_gradient`, whose memory is there."""
 
-    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
-        """Write a stretch of ∂L/∂S into `self.weights.score.grad[where]`, if the method `learns_scores`.
+    def score_gradient(self, where: slice, own: Tensor, out: Tensor) -> Tensor:
+        """Write a stretch of ∂L/∂S, if the method `learns_scores`.
 
         On a CPU several threads do, each a stretch at a time (`threads.on_threads`).
 
         Args:
             where: one of `weights.passes`.
             own: G as backward has left it, in what the model computes in; not to be changed.
+            out: [n] fp32, the gradient of one of `weights.trained_scores`; holds what `before_scoring` has left there.
 
         Returns:
             The L2 norm of what was written, a scalar.
@@ -166,9 +167,6 @@ class Method(ABC):
         from pruning_core.products import mask_gradient
 
         return mask_gradient(own, self.weights.mask[where], out=gradient)
-
-    def after_observing(self) -> None:  # noqa: B027  # most methods need no such hook
-        """Act when all of G has been observed; what `observe` wrote into `weights.effective` is there as a whole."""
 
     def after_update(self, learning_rate: float) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the optimizer has moved weights and scores, before masks are selected; `step` counts that step.

@@ -98,13 +98,12 @@ def select_above(
 
     from pruning_core.selection import kept_count, select_global
 
-    score, mask = weights.rankable(weights.trained_score.detach()), weights.mask
-    # Quarters of the effective weights' memory, which is free now.
-    spare = weights.effective.view(torch.uint8)
-    floor, most = (spare[i * len(weights) :][: len(weights)].view(torch.bool) for i in range(2))
+    score, mask = weights.rankable(weights.score), weights.mask
+    floor = torch.empty_like(mask)
     select_global(score, weights.open_slices, kept_count(len(weights), density), floor, controller.floor)
     torch.gt(score, threshold, out=mask)
     if ceiling and SLACK * density < weights.start_density:
+        most = torch.empty_like(mask)
         select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), most, controller.most)
         mask.logical_and_(most)
     controller.update(weights.kept_share, density)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pruning_core.methods.statistics import GradientStatistic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -20,7 +22,8 @@ class Fisher(GradientStatistic):
     summary: ClassVar[str] = "Keeps the weights whose mask has the largest mean squared gradient."
     source: ClassVar[str] = "Theis et al. 2018 (arXiv 1801.05787)"
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
+    def observe(self, gradients: Sequence[Tensor]) -> None:
         """Average ½ (G ⊙ W)²."""
-        saliency = gradient * self.weights.weight[where]
-        self._average[where].lerp_(saliency.square_().mul_(0.5), 1.0 - self.smoothing)
+        for where, gradient in zip(self.weights.passes, gradients, strict=True):
+            saliency = gradient * self.weights.weight[where]
+            self._average[where].lerp_(saliency.square_().mul_(0.5), 1.0 - self.smoothing)

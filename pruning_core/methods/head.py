@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pruning_core.methods.base import Method
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from pruning_core.masking import MaskedWeights
@@ -36,19 +38,18 @@ class HeadImportance(Method):
         self._units = weights.units
         self._sensitivity = weights.buffers.setdefault("sensitivity", weights.weight.new_zeros(len(self._units)))
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """G ⊙ W."""
+    def observe(self, gradients: Sequence[Tensor]) -> None:
+        """Add up G ⊙ W over each head's columns of O, and its absolute value over steps."""
         import torch
 
-        torch.mul(gradient, self.weights.weight[where], out=self.weights.effective[where])
-
-    def after_observing(self) -> None:
-        """Add up G ⊙ W over each head's columns of O, and its absolute value over steps."""
         weights = self.weights
+        products = weights.scratch()
+        for where, gradient in zip(weights.passes, gradients, strict=True):
+            torch.mul(gradient, weights.weight[where], out=products[where])
         for matrix, where in zip(weights.matrices, weights.slices, strict=True):
             if matrix.heads is None or matrix.heads.axis != "in":
-                weights.effective[where].zero_()
-        self._sensitivity += self._units.sum(weights.effective).abs_()
+                products[where].zero_()
+        self._sensitivity += self._units.sum(products).abs_()
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W|, whose mean ranks heads before the first gradient."""

@@ -91,28 +91,25 @@ class L0(LearnedScores):
 
     def before_scoring(self) -> None:
         """P(z > 0), where its gradient is about to be."""
-        score = self.weights.trained_score
         if self.in_window:
-            assert score.grad is not None
-            for where in self.weights.passes:
-                expected_open(score.detach()[where], out=score.grad[where])
+            for score in self.weights.trained_scores:
+                expected_open(score, out=score.grad)
 
-    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+    def score_gradient(self, where: slice, own: Tensor, out: Tensor) -> Tensor:
         """∂L/∂S = G ⊙ W ⊙ ∂z/∂S, plus the penalty's λ·∂P(z>0)/∂S / n.
 
         With s = (z-l)/(r-l): s·(1-s)·(r-l)² = (z-l)(r-z) = z·(1-z) - l·r, as l + r = 1; flat where a gate is 0 or 1.
         """
         from pruning_core.products import gates_gradient
 
-        weights, score = self.weights, self.weights.trained_score
-        assert score.grad is not None
+        weights = self.weights
         return gates_gradient(
             own,
             weights.weight[where],
             self._gates[where],
             steepness=1.0 / ((UPPER - LOWER) * (TEMPERATURE if self._samples else 1.0)),
             penalty=self._controller.penalty / len(weights) if self.in_window else None,
-            out=score.grad[where],
+            out=out,
         )
 
     def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
@@ -126,10 +123,7 @@ class L0(LearnedScores):
         if not self.in_window:
             return False
         weights = self.weights
-        score = weights.trained_score
-        gradient = score.grad
-        assert gradient is not None
-        self._controller.seed(lambda: gradient.abs().mean() * len(weights) / 0.25)
+        self._controller.seed(lambda: weights.mean_score_gradient * len(weights) / 0.25)
         select_above(weights, SHUT_BELOW, self._controller, density)
         return True
 
@@ -142,7 +136,7 @@ class L0(LearnedScores):
         """
         from pruning_core.products import fill_where
 
-        score, mask = self.weights.trained_score.detach(), self.weights.mask
+        score, mask = self.weights.score, self.weights.mask
         end = self.schedule.total_steps - self.schedule.cooldown_steps
         if self.schedule.warmup_steps <= self.step <= end:
             fill_where(score, mask & (score <= SHUT_BELOW), SHUT_BELOW + 1.0)
@@ -152,7 +146,8 @@ class L0(LearnedScores):
             score.copy_(score.clamp(min=_OPEN).where(mask, score))
             # Adam's momentum is the penalty's, and would shut within ten steps what has just been opened.
             if self._optimizer is not None:
-                self._optimizer.state[self.weights.trained_score]["exp_avg"].zero_()
+                for part in self.weights.trained_scores:
+                    self._optimizer.state[part]["exp_avg"].zero_()
 
     def _take_over_gates(self, power: float) -> None:
         """W ← W ⊙ zᵖ for the weights that stay, z their gates at test time.
@@ -163,7 +158,7 @@ class L0(LearnedScores):
         from pruning_core.products import stretch
 
         weights, gates = self.weights, self._gates
-        gates.copy_(weights.trained_score.detach()).sigmoid_()
+        gates.copy_(weights.score).sigmoid_()
         stretch(gates).pow_(power).masked_fill_(~weights.mask, 1.0)
         weights.weight.mul_(gates)
 
@@ -178,7 +173,7 @@ class L0(LearnedScores):
         """W ⊙ z, with gates as drawn; without training, or when the window is over, with their test-time values."""
         from pruning_core.products import draw_gates, open_gates
 
-        weights, score = self.weights, self.weights.trained_score.detach()
+        weights, score = self.weights, self.weights.score
         if training and self._samples:
             draw_gates(self._gates, score, weights.weight, out=out)
         else:
@@ -188,7 +183,7 @@ class L0(LearnedScores):
         """λ, and the expected share of open gates."""
         return {
             "lambda": self._controller.penalty,
-            "expected_density": expected_open(self.weights.trained_score.detach()).mean(),
+            "expected_density": expected_open(self.weights.score).mean(),
         }
 
 
@@ -197,7 +192,7 @@ def _much(density: float) -> float:
     return min(1.0, max(0.0, (density - _LITTLE) / (_MUCH - _LITTLE)))
 
 
-def expected_open(score: Tensor, out: Tensor | None = None) -> Tensor:
+def expected_open(score: Tensor, *, out: Tensor | None = None) -> Tensor:
     """P(z > 0) = σ(S - b·log(-l/r)), entry by entry (Louizos 2018, equation 12)."""
     import torch
 

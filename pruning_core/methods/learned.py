@@ -89,9 +89,9 @@ class LearnedScores(Method):
             score.copy_(weight).abs_()
 
     @abstractmethod
-    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+    def score_gradient(self, where: slice, own: Tensor, out: Tensor) -> Tensor:
         """∂L/∂S = G ⊙ W (paper, equation 4), and what else pulls."""
 
     def importance(self, scratch: Tensor) -> Tensor:
         """S."""
-        return self.weights.trained_score.detach()
+        return self.weights.score

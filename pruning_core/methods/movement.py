@@ -81,13 +81,11 @@ class Movement(LearnedScores):
         else:
             super().write_initial_score(weight, score)
 
-    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+    def score_gradient(self, where: slice, own: Tensor, out: Tensor) -> Tensor:
         """∂L/∂S = G ⊙ W, plus the penalty's."""
         from pruning_core.products import score_gradient
 
-        score = self.weights.trained_score
-        assert score.grad is not None
-        size, norm = score_gradient(own, self.weights.weight[where], self._penalty, out=score.grad[where])
+        size, norm = score_gradient(own, self.weights.weight[where], self._penalty, out=out)
         self._sizes[where.start] = size
         return norm
 
@@ -108,5 +106,5 @@ class Movement(LearnedScores):
         """|W| + S, or S."""
         from pruning_core.selection import Sizes
 
-        score = self.weights.trained_score.detach()
-        return Sizes(self.weights.weight, score) if self.score_init == "magnitude" else score
+        weights = self.weights
+        return Sizes(weights.weight, weights.score) if self.score_init == "magnitude" else weights.score

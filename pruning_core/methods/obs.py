@@ -9,6 +9,8 @@ from pydantic import Field
 from pruning_core.methods.base import Method, MethodParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from pruning_core.masking import MaskedWeights
@@ -74,17 +76,13 @@ class OptimalBrainSurgeon(Method):
         since = self.step - self.schedule.warmup_steps
         return self.step == self._end or (since >= 0 and self.step < self._end and since % self._every == 0)
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
-        """Remember G: a block may reach from one matrix into the next."""
-        self.weights.effective[where] = gradient
-
-    def after_observing(self) -> None:
+    def observe(self, gradients: Sequence[Tensor]) -> None:
         """Take G into F⁻¹, F = dampening·I + 1/m Σ g gᵀ."""
         import torch
         import torch.nn.functional as F
 
         if self.step < self._end:
-            gradient = self.weights.effective
+            gradient = torch.cat(list(gradients))  # a block may reach from one matrix into the next
             g = F.pad(gradient, (0, self._blocks * self._size - len(gradient))).view(self._blocks, self._size, 1)
             product = torch.bmm(self._inverse, g)  # [blocks, b, 1]
             scale = (g.transpose(1, 2) @ product).add_(float(self._every))

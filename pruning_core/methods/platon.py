@@ -9,6 +9,8 @@ from pydantic import Field
 from pruning_core.methods.base import Method, MethodParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from pruning_core.masking import MaskedWeights
@@ -50,12 +52,13 @@ class Platon(Method):
         self._importance = weights.new_buffer("importance")
         self._uncertainty = weights.new_buffer("uncertainty")
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
+    def observe(self, gradients: Sequence[Tensor]) -> None:
         """Move both averages."""
         parameters = cast(PlatonParameters, self.parameters)
-        now = (gradient * self.weights.weight[where]).abs_()
-        mean = self._importance[where].lerp_(now, 1.0 - parameters.importance_smoothing)
-        self._uncertainty[where].lerp_(now.sub_(mean).abs_(), 1.0 - parameters.uncertainty_smoothing)
+        for where, gradient in zip(self.weights.passes, gradients, strict=True):
+            now = (gradient * self.weights.weight[where]).abs_()
+            mean = self._importance[where].lerp_(now, 1.0 - parameters.importance_smoothing)
+            self._uncertainty[where].lerp_(now.sub_(mean).abs_(), 1.0 - parameters.uncertainty_smoothing)
 
     def importance(self, scratch: Tensor) -> Tensor:
         """Ī ⊙ Ū; |W| before the first gradient."""

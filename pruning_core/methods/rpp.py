@@ -66,7 +66,7 @@ class ReweightedProximal(Method):
         import torch
 
         weight = self.weights.weight
-        size = torch.abs(weight, out=self.weights.effective)
+        size = torch.abs(weight, out=self.weights.scratch())
         window = self.schedule.total_steps - self.schedule.cooldown_steps - self.schedule.warmup_steps
         # λ·η·α moves an average weight to zero in about as many steps as the window has.
         self._controller.seed(lambda: size.mean().square() / (window * max(learning_rate, 1e-12)))

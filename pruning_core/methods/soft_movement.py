@@ -45,32 +45,28 @@ class SoftMovement(LearnedScores):
         """σ(S), where its gradient is about to be."""
         import torch
 
-        score = self.weights.trained_score
         if self.in_window:
-            assert score.grad is not None
-            torch.sigmoid(score.detach(), out=score.grad)
+            for score in self.weights.trained_scores:
+                torch.sigmoid(score, out=score.grad)
 
-    def score_gradient(self, where: slice, own: Tensor) -> Tensor:
+    def score_gradient(self, where: slice, own: Tensor, out: Tensor) -> Tensor:
         """∂L/∂S + λ·∂R/∂S, with ∂R/∂S = σ'(S)/n."""
         from pruning_core.products import score_gradient, score_gradient_by_share
 
-        weights, score = self.weights, self.weights.trained_score
-        assert score.grad is not None
-        penalty = self._controller.penalty / len(weights)
+        weight = self.weights.weight[where]
+        penalty = self._controller.penalty / len(self.weights)
         if self.in_window:
-            return score_gradient_by_share(own, weights.weight[where], penalty, out=score.grad[where])
-        return score_gradient(own, weights.weight[where], penalty.new_zeros(()), out=score.grad[where])[1]
+            return score_gradient_by_share(own, weight, penalty, out=out)
+        return score_gradient(own, weight, penalty.new_zeros(()), out=out)[1]
 
     def select_softly(self, density: float) -> bool:
         """Threshold, and move λ, until the pruning window ends."""
         if not self.in_window:
             return False
-        score = self.weights.trained_score
-        gradient = score.grad
-        assert gradient is not None
+        weights = self.weights
         # A penalty as strong as the task's pull on the average score is where the search for λ starts.
-        self._controller.seed(lambda: gradient.abs().mean() * len(self.weights) / 0.25)
-        select_above(self.weights, self._threshold, self._controller, density, ceiling=True)
+        self._controller.seed(lambda: weights.mean_score_gradient * len(weights) / 0.25)
+        select_above(weights, self._threshold, self._controller, density, ceiling=True)
         return True
 
     def metrics(self) -> dict[str, Tensor]:

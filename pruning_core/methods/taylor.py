@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pruning_core.methods.statistics import GradientStatistic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -20,7 +22,8 @@ class Taylor(GradientStatistic):
     summary: ClassVar[str] = "Keeps the weights of largest |gradient x weight|: the loss's first-order change."
     source: ClassVar[str] = "Ding et al. 2019 (arXiv 1909.12778); Molchanov et al. 2017 (arXiv 1611.06440)"
 
-    def observe(self, where: slice, gradient: Tensor) -> None:
+    def observe(self, gradients: Sequence[Tensor]) -> None:
         """Average |G ⊙ W|."""
-        saliency = (gradient * self.weights.weight[where]).abs_()
-        self._average[where].lerp_(saliency, 1.0 - self.smoothing)
+        for where, gradient in zip(self.weights.passes, gradients, strict=True):
+            saliency = (gradient * self.weights.weight[where]).abs_()
+            self._average[where].lerp_(saliency, 1.0 - self.smoothing)

@@ -66,8 +66,7 @@ def steps(method: str, *, sparsity: float = 0.9, total: int = 12, **pruning: obj
     if weights.method.calibrates:
         weights.input_norms = {m.name: torch.ones(m.parameter.shape[1], device="meta") for m in weights.matrices}
     others = list(model.get_submodule("classifier").parameters())
-    trained = [*others, *weights.trained]
-    trained += [weights.score] if weights.score is not None else []
+    trained = [*others, *weights.trained, *weights.trained_scores]
     optimizer = torch.optim.AdamW(trained, weight_decay=0.0)
     with NothingWaits():
         pruner.begin()

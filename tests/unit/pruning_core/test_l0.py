@@ -46,7 +46,7 @@ def weights_with_scores(frozen: bool = False, schedule: Schedule = SCHEDULE) -> 
     """A toy in the middle of the window whose gates are open, shut and in between."""
     weights = masked(TwoLayers(), L0(), schedule=schedule, frozen=frozen, step=20)
     with torch.no_grad():
-        weights.trained_score.copy_(torch.linspace(-4, 4, 56)[torch.randperm(56)])
+        weights.score.copy_(torch.linspace(-4, 4, 56)[torch.randperm(56)])
     return weights
 
 
@@ -71,7 +71,7 @@ def test_training_gates_are_distributed_as_hard_concrete(score: float) -> None:
     method = L0()
     weights = masked(TwoLayers(), method, step=20)
     with torch.no_grad():
-        weights.trained_score.fill_(score)
+        weights.score.fill_(score)
     torch.manual_seed(0)
     drawn = []
     for _ in range(500):
@@ -92,7 +92,7 @@ def test_shipped_gates_are_the_stretched_sigmoid_and_zero_outside_the_mask() -> 
     weights = weights_with_scores()
     weights.mask.copy_(torch.arange(56) % 2 == 0)
     weights.apply(training=False)
-    gates = torch.clamp(torch.sigmoid(weights.trained_score.detach()) * (R - L) + L, 0, 1) * weights.mask
+    gates = torch.clamp(torch.sigmoid(weights.score) * (R - L) + L, 0, 1) * weights.mask
     shipped = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
     torch.testing.assert_close(shipped, initial_weights() * gates)
 
@@ -116,7 +116,7 @@ def test_gradients_equal_autograd_through_explicit_gates_and_the_penalty(frozen:
     loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
     weights.collect_gradients()
 
-    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    weight, score = initial_weights().requires_grad_(), weights.score.clone().requires_grad_()
     z = hard_concrete(u, score)
     assert 5 < int(((z > 0) & (z < 1)).sum()) < 50, "gates of all three kinds"
     loss = loss_with(in_shape(weight * z), batch()) + lam * penalty(score)
@@ -136,7 +136,7 @@ def test_after_the_window_gates_are_fixed_by_their_scores_and_train_without_pena
     loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
     weights.collect_gradients()
 
-    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    weight, score = initial_weights().requires_grad_(), weights.score.clone().requires_grad_()
     gates = torch.clamp(torch.sigmoid(score) * (R - L) + L, 0, 1) * weights.mask
     expected = torch.autograd.grad(loss_with(in_shape(weight * gates), batch()), [weight, score])
     torch.testing.assert_close(gradient_of(weights), expected[0])
@@ -147,18 +147,18 @@ def test_the_gates_that_stay_are_opened_as_wide_as_they_began_when_the_window_en
     """A weight that counts as kept must not be multiplied by next to nothing."""
     weights = weights_with_scores()
     weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
-    weights.mask.copy_(weights.trained_score.detach() > -3.9)
-    before = weights.trained_score.detach().clone()
+    weights.mask.copy_(weights.score > -3.9)
+    before = weights.score.clone()
     weights.method.after_selection()
     weights.apply(training=False)
     assert bool((weights.buffers["gates"][weights.mask] > 0.95).all())
-    assert torch.equal(weights.trained_score.detach()[~weights.mask], before[~weights.mask])
+    assert torch.equal(weights.score[~weights.mask], before[~weights.mask])
 
 
 @pytest.mark.parametrize(("density", "power"), [(0.03, 0.0), (0.1, 0.0), (0.2, 0.25), (0.5, 1.0), (0.8, 1.0)])
 def test_where_much_is_left_weights_take_over_what_their_gates_were(density: float, power: float) -> None:
     weights = weights_with_scores(schedule=replace(SCHEDULE, final_density=density))
-    before, score = weights.weight.clone(), weights.trained_score.detach().clone()
+    before, score = weights.weight.clone(), weights.score.clone()
     set_random_mask(weights)
     kept = weights.mask & (score > SHUT_BELOW)
     gates = torch.clamp(torch.sigmoid(score) * (R - L) + L, 0, 1)
@@ -168,13 +168,13 @@ def test_where_much_is_left_weights_take_over_what_their_gates_were(density: flo
     torch.testing.assert_close(after[kept], (before * gates**power)[kept])
     assert torch.equal(after[~weights.mask], before[~weights.mask])
     assert bool((after[weights.mask] != 0.0).all()), "what counts as kept is not shut for good"
-    assert bool((weights.trained_score.detach()[weights.mask] >= 2.2).all())
+    assert bool((weights.score[weights.mask] >= 2.2).all())
 
 
 def test_half_of_the_weights_left_computes_as_before_when_the_window_ends() -> None:
     weights = weights_with_scores(schedule=replace(SCHEDULE, final_density=0.5))
     with torch.no_grad():
-        weights.trained_score.clamp_(min=SHUT_BELOW + 0.1)
+        weights.score.clamp_(min=SHUT_BELOW + 0.1)
     weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
     weights.apply(training=False)
     before = torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
@@ -205,7 +205,7 @@ def test_scores_start_the_farther_apart_the_more_is_to_be_left_or_known(
     for where in weights.slices:
         weight = weights.weight[where].double()
         expected = 2.2 + apart * (weight.abs() / weight.std() - 1.0)
-        torch.testing.assert_close(weights.trained_score.detach()[where].double(), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(weights.score[where].double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_frozen_weights_stay_as_they_are_when_their_gates_are_opened() -> None:
@@ -219,17 +219,18 @@ def test_frozen_weights_stay_as_they_are_when_their_gates_are_opened() -> None:
 
 def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
     weights = weights_with_scores()
-    score = weights.trained_score
-    optimizer = torch.optim.AdamW([score], lr=0.3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(weights.trained_scores, lr=0.3, weight_decay=0.0)
     weights.method.attend([], optimizer)
     for _ in range(20):  # what a penalty of any size does: Adam divides by it
-        score.grad = torch.full_like(score, 1e9)
+        for part in weights.trained_scores:
+            part.grad = torch.full_like(part, 1e9)
         optimizer.step()
     weights.method.step = SCHEDULE.total_steps - SCHEDULE.cooldown_steps
     weights.mask.fill_(True)
     weights.method.after_selection()
     for _ in range(20):
-        score.grad = torch.full_like(score, 1e-3)
+        for part in weights.trained_scores:
+            part.grad = torch.full_like(part, 1e-3)
         optimizer.step()
     weights.apply(training=False)
     assert bool((weights.buffers["gates"] > 0.95).all())
@@ -238,7 +239,7 @@ def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
 def test_within_the_window_a_shut_gate_that_stays_is_opened_a_little() -> None:
     weights = weights_with_scores()
     weights.mask.fill_(True)
-    before = weights.trained_score.detach().clone()
+    before = weights.score.clone()
     weights.method.after_selection()
     expected = torch.where(before <= SHUT_BELOW, SHUT_BELOW + 1.0, before)
-    torch.testing.assert_close(weights.trained_score.detach(), expected)
+    torch.testing.assert_close(weights.score, expected)

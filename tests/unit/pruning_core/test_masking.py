@@ -58,7 +58,7 @@ def test_scores_accumulate_minus_alpha_times_gradient_times_weight() -> None:
     """S_T = -α Σ_t G⊙W under plain gradient descent (paper, section 4), with a mask that changes on the way."""
     network, alpha = TwoLayers(), 0.1
     ours = masked(network, Movement(MovementParameters(score_init="zeros", score_penalty=0.0)))
-    optimizer = torch.optim.SGD([*ours.trained, ours.trained_score], lr=alpha)
+    optimizer = torch.optim.SGD([*ours.trained, *ours.trained_scores], lr=alpha)
     weight, total = initial_weights(), torch.zeros(56)
     for step in range(6):
         set_random_mask(ours, seed=step, share=0.5)
@@ -71,7 +71,7 @@ def test_scores_accumulate_minus_alpha_times_gradient_times_weight() -> None:
         gradient = flattened(list(torch.autograd.grad(loss_with(effective, batch(step)), effective)))
         total += gradient * weight
         weight = weight - alpha * gradient * ours.mask
-    torch.testing.assert_close(ours.trained_score.detach(), -alpha * total)
+    torch.testing.assert_close(ours.score, -alpha * total)
     torch.testing.assert_close(ours.weight, weight)
 
 
@@ -80,11 +80,11 @@ def test_adam_on_scores_and_weights_equals_adam_on_the_explicit_graph(frozen: bo
     """Eight steps with masks that are the top half of the scores of the moment, found by a sort."""
     network = TwoLayers()
     ours = masked(network, Movement(MovementParameters(score_init="zeros", score_penalty=0.0)), frozen=frozen)
-    optimizer = torch.optim.Adam([*ours.trained, ours.trained_score], lr=0.05)
+    optimizer = torch.optim.Adam([*ours.trained, *ours.trained_scores], lr=0.05)
     weight, score = initial_weights().requires_grad_(), torch.zeros(56, requires_grad=True)
     reference = torch.optim.Adam([score] if frozen else [weight, score], lr=0.05)
     for step in range(8):
-        for scores, mask in ((ours.trained_score, ours.mask), (score, theirs := torch.zeros(56, dtype=torch.bool))):
+        for scores, mask in ((ours.score, ours.mask), (score, theirs := torch.zeros(56, dtype=torch.bool))):
             mask.fill_(False)[scores.detach().sort(descending=True).indices[:28]] = True
         assert torch.equal(ours.mask, theirs)
         ours.apply()
@@ -96,7 +96,7 @@ def test_adam_on_scores_and_weights_equals_adam_on_the_explicit_graph(frozen: bo
         reference.zero_grad()
         loss_with(straight_through(weight, score, theirs), batch(step)).backward()
         reference.step()
-    torch.testing.assert_close(ours.trained_score, score)
+    torch.testing.assert_close(ours.score, score)
     torch.testing.assert_close(ours.weight, weight.detach())
     assert torch.equal(ours.weight, initial_weights()) is frozen
 
@@ -190,11 +190,11 @@ def test_settling_leaves_exact_positive_zeros() -> None:
 def test_movement_ranks_by_the_magnitude_of_the_moment_plus_scores_from_zero() -> None:
     method = Movement()
     weights = masked(TwoLayers(), method)
-    assert not bool(weights.trained_score.any())
+    assert not bool(weights.score.any())
     torch.testing.assert_close(method.importance(torch.empty(56)), initial_weights().abs())
     with torch.no_grad():
         weights.weight.mul_(-2.0).add_(0.1)
-        weights.trained_score.copy_(torch.linspace(-1, 1, 56))
+        weights.score.copy_(torch.linspace(-1, 1, 56))
     expected = (-2.0 * initial_weights() + 0.1).abs() + torch.linspace(-1, 1, 56)
     torch.testing.assert_close(method.importance(torch.empty(56)), expected)
 
@@ -204,15 +204,15 @@ def test_movement_as_in_the_paper_ranks_by_scores_from_zero_alone() -> None:
     weights = masked(TwoLayers(), method)
     assert not bool(method.importance(torch.empty(56)).any())
     with torch.no_grad():
-        weights.trained_score.copy_(torch.linspace(-1, 1, 56))
+        weights.score.copy_(torch.linspace(-1, 1, 56))
     assert torch.equal(method.importance(torch.empty(56)), torch.linspace(-1, 1, 56))
 
 
 def test_soft_scores_start_from_the_magnitude_or_from_zero() -> None:
     default = masked(TwoLayers(), SoftMovement())
-    torch.testing.assert_close(default.trained_score.detach(), initial_weights().abs())
+    torch.testing.assert_close(default.score, initial_weights().abs())
     paper = masked(TwoLayers(), SoftMovement(LearnedParameters(score_init="zeros")))
-    assert not bool(paper.trained_score.any())
+    assert not bool(paper.score.any())
 
 
 def test_the_model_computes_with_the_weights_times_the_mask_and_the_weights_stay() -> None:
@@ -228,13 +228,13 @@ def test_a_run_with_scores_holds_29_bytes_per_weight_from_step_to_step_and_gradi
     """Dense training 12, the scores and their Adam state 12, W ⊙ M 4, the mask 1: the scores' gradient is free."""
     network = TwoLayers()
     weights = masked(network, Movement())
-    optimizer = torch.optim.AdamW([*weights.trained, weights.trained_score])
+    optimizer = torch.optim.AdamW([*weights.trained, *weights.trained_scores])
     network(batch()).backward()
     weights.collect_gradients()
     optimizer.step()
 
     def held() -> int:
-        trained = [*weights.trained, weights.trained_score]
+        trained = [*weights.trained, *weights.trained_scores]
         tensors = [weights.mask, *(matrix.parameter for matrix in weights.matrices), *trained]
         tensors += [parameter.grad for parameter in list(tensors) if parameter.grad is not None]
         tensors += [state for parameter in trained for state in optimizer.state[parameter].values() if state.dim()]

@@ -53,13 +53,13 @@ def test_the_soft_penalty_is_lambda_times_the_gradient_of_the_mean_sigmoid(froze
     network = TwoLayers()
     weights = masked(network, SoftMovement(), frozen=frozen, step=20)
     with torch.no_grad():
-        weights.trained_score.copy_(torch.linspace(-5, 5, 56))
+        weights.score.copy_(torch.linspace(-5, 5, 56))
     weights.buffers["log_lambda"].fill_(math.log(lam))
     set_random_mask(weights)
     network(batch()).backward()
     weights.collect_gradients()
 
-    weight, score = initial_weights().requires_grad_(), weights.trained_score.detach().clone().requires_grad_()
+    weight, score = initial_weights().requires_grad_(), weights.score.clone().requires_grad_()
     effective = in_shape(weight * (weights.mask.float() + score - score.detach()))
     loss = loss_with(effective, batch()) + lam * torch.sigmoid(score).mean()
     expected = torch.autograd.grad(loss, [weight, score])
@@ -85,7 +85,7 @@ def test_the_soft_mask_is_the_sigmoid_above_its_threshold(init: str, threshold: 
     method = SoftMovement(LearnedParameters.model_validate({"score_init": init}))
     weights = masked(TwoLayers(), method, step=20)
     with torch.no_grad():
-        weights.trained_score.copy_(torch.linspace(-5, 5, 56))
+        weights.score.copy_(torch.linspace(-5, 5, 56))
     assert method.select_softly(density)  # the threshold keeps a little more than that
     assert torch.equal(weights.mask, torch.sigmoid(torch.linspace(-5, 5, 56)) > threshold)
 
@@ -95,7 +95,7 @@ def test_the_soft_mask_never_lags_more_than_a_quarter_behind_the_schedule() -> N
     weights = masked(TwoLayers(), method := SoftMovement(), step=20)
     scores = torch.linspace(1, 2, 56)  # all above
     with torch.no_grad():
-        weights.trained_score.copy_(scores)
+        weights.score.copy_(scores)
     assert method.select_softly(0.4)
     assert torch.equal(weights.mask, scores >= scores.sort(descending=True).values[27]), "the 1.25 x 0.4 x 56 highest"
 

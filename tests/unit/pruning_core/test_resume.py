@@ -231,7 +231,7 @@ def test_a_checkpoint_is_tensors_and_json_and_nothing_to_unpickle(checkpoint: Pa
     assert (position["phase"], position["step"]) == ("pruning", 3)
     with safe_open(checkpoint, "numpy") as file:
         assert {"weights/weight", "weights/score", "weights/mask", "random/cpu"} <= set(file.keys())
-    with pytest.raises(ValueError, match="opcode"):
+    with pytest.raises(ValueError, match="opcode|stack"):
         pickletools.dis(checkpoint.read_bytes())
 
 

@@ -88,7 +88,7 @@ def test_scores_start_in_the_order_of_sensitivity_with_the_weights_own_sizes(met
     written = torch.empty_like(size)
     for where in pruner.weights.slices:
         pruner.weights.method.write_initial_score(size[where], written[where])
-    scores = pruner.weights.trained_score.detach()
+    scores = pruner.weights.score
     # Rounding may turn the order of neighbours, whose sizes are all but the same.
     torch.testing.assert_close(scores, written, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(torch.corrcoef(torch.stack([scores, written]))[0, 1], torch.tensor(1.0))
@@ -107,7 +107,7 @@ def test_a_teacher_that_agrees_leaves_the_order_to_the_labels(tmp_path: Path) ->
         phase = FineTuning(network, run.material, pruner=Pruner(network, run.spec, run.schedule), distilled=loss)
         phase.rank_by_sensitivity()
         assert phase.pruner
-        scores.append(phase.pruner.weights.trained_score.detach())
+        scores.append(phase.pruner.weights.score)
     assert torch.equal(*scores)
 
 
@@ -115,7 +115,7 @@ def test_weights_of_the_same_sensitivity_start_by_their_size(tmp_path: Path) -> 
     run = run_of(tmp_path, "movement")
     weights = Pruner(run.load(), run.spec, run.schedule).weights
     weights.start_scores_by(torch.zeros(len(weights)))
-    assert torch.equal(weights.trained_score.detach(), weights.weight.abs())
+    assert torch.equal(weights.score, weights.weight.abs())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pruning_core.selection import Diverged
 from pruning_core.training import FineTuning, Progress
 from tests.tiny import reviews, save_tiny_model, tiny_model, tiny_tokenizer
 from tests.unit.pruning_core.runs import short_run, short_spec
-from tests.unit.pruning_core.toys import flattened, gradient_of, set_gradient
+from tests.unit.pruning_core.toys import flattened, gradient_of, score_gradient_of, set_gradient
 
 LEARNERS = [name for name, method in METHODS.items() if method.learns_scores]
 
@@ -70,7 +70,7 @@ def test_scores_are_an_optimizer_group_of_their_own_without_decay(
     [phase] = watch.phases
     masked, others = weights_of(phase), {id(parameter) for parameter in phase.others}
     first, scores = phase.optimizer.param_groups
-    assert [id(parameter) for parameter in scores["params"]] == [id(masked.trained_score)]
+    assert [id(parameter) for parameter in scores["params"]] == [id(part) for part in masked.trained_scores]
     assert {id(parameter) for parameter in first["params"]} == others | {id(parameter) for parameter in masked.trained}
     assert bool(masked.trained) is not frozen
     assert first["weight_decay"] == scores["weight_decay"] == 0.0
@@ -86,8 +86,7 @@ def test_weights_scores_and_moments_stay_fp32_under_bf16_autocast(
 
     def after(phase: FineTuning, step: int) -> None:
         masked = weights_of(phase)
-        seen.extend(tensor.dtype for tensor in (masked.weight, *masked.trained))
-        seen.extend([masked.score.dtype] if masked.score is not None else [])
+        seen.extend(tensor.dtype for tensor in (masked.weight, masked.score, *masked.trained, *masked.trained_scores))
         seen.extend(tensor.dtype for tensor in masked.buffers.values())
         seen.extend(tensor.dtype for state in phase.optimizer.state.values() for tensor in state.values())
         seen.extend(parameter.dtype for parameter in phase.others)
@@ -121,9 +120,8 @@ def test_weights_and_scores_are_clipped_apart() -> None:
     torch.testing.assert_close(norm, together)
     torch.testing.assert_close(gradient_of(pruner.weights), gradient / together, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(other.grad, torch.tensor([0.0, 3.0, 4.0]) / together, rtol=1e-4, atol=1e-7)
-    assert pruner.weights.trained_score.grad is not None
     expected = scores / scores.norm().clamp(min=1.0)
-    torch.testing.assert_close(pruner.weights.trained_score.grad, expected, rtol=1e-4, atol=1e-9)
+    torch.testing.assert_close(score_gradient_of(pruner.weights), expected, rtol=1e-4, atol=1e-9)
 
 
 def test_frozen_weights_never_move_and_the_head_does(watch: Watch, model_dir: Path, tmp_path: Path) -> None:

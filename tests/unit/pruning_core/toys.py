@@ -91,5 +91,4 @@ def set_gradient(weights: MaskedWeights, gradient: Tensor) -> None:
 
 def score_gradient_of(weights: MaskedWeights) -> Tensor:
     """∂L/∂S, after `collect_gradients`."""
-    assert weights.trained_score.grad is not None
-    return weights.trained_score.grad
+    return torch.cat([part.grad for part in weights.trained_scores if part.grad is not None])
