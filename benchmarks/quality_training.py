@@ -3,30 +3,22 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import safe_open
 
 from benchmarks.dense import fine_tune_dense
 from benchmarks.quality_runs import COMPARED, Run
 from benchmarks.tables import read_csv, read_squad
-from pruning_core.checkpoint import Checkpointing
 from pruning_core.loading import width_of
 from pruning_core.run import prune
 from pruning_core.spec import PruningSpec
-from pruning_core.training import Progress
 
 Record = dict[str, Any]
-#: Bins of the picture of scores against weights, along each axis.
-BINS = 64
 
 
 @dataclass(frozen=True)
@@ -121,18 +113,12 @@ def _dense(run: Run, place: Place) -> Record:
 
 
 def _pruned(run: Run, place: Place) -> Record:
-    """Prune, and look at the masks before they are gone."""
+    """Prune."""
     spec = run.spec()
     train, evaluation = tables(run, place)
     dense = dense_model(run, place) if dense_of(run) else None
     pictured = run.method in COMPARED and run.seed == 1 and run.data == "reviews" and not (run.distilled or run.tuning)
-    histogram: Record = {}
     with tempfile.TemporaryDirectory() as scratch:
-        watch, checkpointing = _at_the_end(
-            spec.total_steps(len(train)),
-            Path(scratch) / "end.safetensors",
-            lambda file: histogram.update(_histogram(file)),
-        )
         started = time.monotonic()
         result = prune(
             dense if dense and run.start == "dense" else place.model,
@@ -141,8 +127,6 @@ def _pruned(run: Run, place: Place) -> Record:
             Path(scratch) / "out",
             evaluation=evaluation,
             teacher=dense if run.distilled else None,
-            on_progress=watch,
-            checkpointing=checkpointing if pictured else None,
             illustrated=False,
         )
         seconds = time.monotonic() - started
@@ -154,7 +138,7 @@ def _pruned(run: Run, place: Place) -> Record:
         "resolved": result.report["spec"],
         "densities": asdict(result.density),
         "layers": [{"name": row.name, "kept": row.kept, "total": row.total} for row in result.layers],
-        "histogram": histogram or None,
+        "histogram": result.report["histogram"] if pictured else None,
         "lineage": result.report["lineage"],
     }
 
@@ -185,39 +169,6 @@ def write_record(file: Path, record: Record) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(record) + "\n", encoding="utf-8")
     partial.replace(file)
-
-
-def _at_the_end(
-    steps: int, file: Path, look: Callable[[Path], None]
-) -> tuple[Callable[[Progress], None], Checkpointing]:
-    """A checkpoint after the last pruning step: scores are in it, and in nothing that a run delivers."""
-    finished = False
-
-    def watch(progress: Progress) -> None:
-        nonlocal finished
-        finished = progress.phase == "pruning" and progress.phase_step == steps
-
-    return watch, Checkpointing(file, lambda: finished, look)
-
-
-def _histogram(checkpoint: Path) -> Record:
-    """Scores against weights, counted apart for kept and removed weights; |W| is the score of magnitude."""
-    with safe_open(checkpoint, "np") as opened:
-        wanted = [name for name in opened.keys() if name.startswith("weights/")]  # noqa: SIM118 - no mapping
-        tensors = {name: opened.get_tensor(name) for name in wanted}  # NumPy knows no bf16, in which a model may be
-    weight, mask = tensors["weights/weight"].astype(np.float64), tensors["weights/mask"].astype(bool)
-    # Doubles: an edge rounded to fp32 would leave out what is clipped to it.
-    score = tensors.get("weights/score", np.abs(weight)).astype(np.float64)
-    wide = float(np.quantile(np.abs(weight), 0.9995))
-    low, high = (float(value) for value in np.quantile(score, (0.0005, 0.9995)))
-    edges = (np.linspace(-wide, wide, BINS + 1), np.linspace(low, high, BINS + 1))
-
-    def count(chosen: NDArray[np.bool_]) -> list[list[int]]:
-        x, y = np.clip(weight[chosen], -wide, wide), np.clip(score[chosen], low, high)
-        counts = np.histogram2d(x, y, bins=edges)[0]
-        return [[int(value) for value in row] for row in counts]
-
-    return {"weight": [-wide, wide], "score": [low, high], "kept": count(mask), "removed": count(~mask)}
 
 
 def tables(run: Run, place: Place) -> tuple[pa.Table, pa.Table]:

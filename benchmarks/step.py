@@ -186,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         timed.append(large)
         memory = describe(found)
         print("\nMemory at BERT-base's size, bytes per prunable weight (allowed: dense + scores + their Adam state)")
+        print(f"Compiled loops, and what compiles them, take {memory['dense']['compiled_mb']:.0f} MB more, in each.")
         for name, row in memory.items():
             print(
                 f"{name:12} peak {row['peak_mb']:6.0f} MB, over dense {row['peak_over_dense_per_weight']:5.1f} "

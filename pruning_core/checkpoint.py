@@ -181,7 +181,9 @@ class Checkpoint:
         if phase.pruner:
             weights = phase.pruner.weights
             weights.weight.copy_(self.tensors["weights/weight"])
-            weights.mask.copy_(self.tensors["weights/mask"])
+            weights.see_mask()
+            if weights.method.hides_mask:
+                weights.mask.copy_(self.tensors["weights/mask"])
             if weights.trained_scores:
                 weights.score.copy_(self.tensors["weights/score"])
             for name, buffer in self.under("buffers/").items():

@@ -75,6 +75,23 @@ def _like_of(out: Any, x: Any) -> Callable[[Any, Any], Any]:
     return to_bits if out.dtype == numba.uint16 else as_it_is
 
 
+def _marked(out: Any, x: Any) -> Any:
+    """The same, but -0.0 for zero: no array holds then what 0.0 is in it."""
+    raise NotImplementedError(out, x)
+
+
+@overload(_marked, inline="always")
+def _marked_of(out: Any, x: Any) -> Callable[[Any, Any], Any]:
+    def to_bits(out: Any, x: Any) -> Any:
+        bits = _like(out, x)
+        return np.uint16(0x8000) if bits == np.uint16(0) else bits
+
+    def as_it_is(out: Any, x: Any) -> Any:
+        return np.float32(-0.0) if x == np.float32(0.0) else x
+
+    return to_bits if out.dtype == numba.uint16 else as_it_is
+
+
 @_compiled
 def _stretched(s: Any) -> Any:
     """A hard-concrete gate of s in [0, 1]."""
@@ -89,6 +106,13 @@ def mask(values: Numbers, kept: NDArray[np.bool_], out: Numbers) -> None:
     """Write values ⊙ M: zero where nothing is kept, whatever was there."""
     for i in range(len(values)):
         out[i] = _like(out, _wide(values[i]) if kept[i] else np.float32(0.0))
+
+
+@_compiled
+def mark(values: NDArray[np.float32], kept: NDArray[np.bool_], out: Numbers) -> None:
+    """The same, with -0.0 for a zero that is kept, which so can be told from what is not."""
+    for i in range(len(values)):
+        out[i] = _marked(out, values[i]) if kept[i] else _like(out, np.float32(0.0))
 
 
 @_summing
@@ -110,8 +134,8 @@ def _sizes(values: NDArray[np.float32]) -> np.float32:
 
 
 @_compiled
-def mask_and_measure(values: Numbers, kept: NDArray[np.bool_], out: NDArray[np.float32]) -> float:
-    """The same, also where `out` is `values`; returns Σ out²."""
+def mask_and_measure(values: Numbers, kept: NDArray[Any], out: NDArray[np.float32]) -> float:
+    """Write values, but zero where `kept` is, whatever was there; also where `out` is `values`; returns Σ out²."""
     squares, wide = 0.0, np.empty(_BLOCK, np.float32)
     for start in range(0, len(out), _BLOCK):
         x, m, y = values[start : start + _BLOCK], kept[start : start + _BLOCK], out[start : start + _BLOCK]

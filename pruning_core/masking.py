@@ -1,9 +1,12 @@
-"""Masked weights without a forked model: the model computes with W ⊙ M, while W, S and M live beside it.
+"""Masked weights without a forked model: the model computes with W ⊙ M, while W and S live beside it.
 
 Each prunable `nn.Parameter` of the model *is* the effective weight W ⊙ M. Backward leaves G = ∂L/∂(W ⊙ M) for every
 entry, masked or not: all that any first-order method needs (paper, section 4). Once per optimizer step the gradients of
 W and S are formed from it, and once the effective weights are refreshed. ADR 0002 says why this is simpler and cheaper
 than a parametrization.
+
+M is not stored, but seen from W ⊙ M: what is removed is 0.0 there, and a weight that is kept and zero is -0.0, which is
+the same number.
 """
 
 from __future__ import annotations
@@ -47,7 +50,6 @@ class MaskedWeights:
             memory is for whoever needs some between backward and `apply`, which writes it anew.
         score: S, [n] fp32; [0] for methods without scores.
         trained_scores: what an optimizer moves: a view of S for each of `passes`; none for methods without scores.
-        mask: M, [n] bool; starts all True, but for zeros that stay.
         closed: [n] bool, the zeros that stay; None where every weight may be kept.
         open_counts: how many weights of each matrix may be kept.
         buffers: what the method keeps from step to step, by name; part of a checkpoint.
@@ -94,8 +96,8 @@ class MaskedWeights:
             for matrix, where in zip(self.matrices, self.slices, strict=True):
                 # Autograd adds to a gradient that is there, so that all of them can be worked on at once.
                 matrix.parameter.grad = self._gradient[where].view_as(matrix.parameter)
-        self.mask = flat != 0.0 if keep_zeros else torch.ones_like(flat, dtype=torch.bool)
-        self.closed: Tensor | None = ~self.mask if keep_zeros else None
+        self._mask: Tensor | None = flat != 0.0 if keep_zeros else torch.ones_like(flat, dtype=torch.bool)
+        self.closed: Tensor | None = ~self._mask if keep_zeros else None
         self.open_counts = self.kept() if keep_zeros else [where.stop - where.start for where in self.slices]
         self.buffers: dict[str, Tensor] = {}
         self.units: Units | None = None
@@ -153,6 +155,34 @@ class MaskedWeights:
         """[n] fp32 to be written to between backward and `apply`, once the gradients of S are not needed any more."""
         return self.computed if self.computed.dtype == torch.float32 else torch.empty_like(self.weight)
 
+    @property
+    def mask(self) -> Tensor:
+        """M, [n] bool: all True to begin with, but for zeros that stay. Whoever changes it calls `apply`."""
+        if self._mask is None:
+            self._mask = self._marks != 0
+        return self._mask
+
+    @property
+    def marks(self) -> Tensor:
+        """[n], zero exactly where M is False: what is at hand of it."""
+        return self._marks if self._mask is None else self._mask
+
+    @property
+    def _marks(self) -> Tensor:
+        """The bits of what the model computes with; of 0.0 alone they are zero."""
+        return self.computed.view(torch.int32 if self.computed.dtype == torch.float32 else torch.int16)
+
+    def new_mask(self) -> Tensor:
+        """[n] bool for another M, to be written to where weights may be kept; there is False elsewhere."""
+        if self._mask is None:
+            self._mask = self._marks.new_empty(len(self), dtype=torch.bool) if self.closed is None else self.mask
+        return self._mask
+
+    def see_mask(self) -> None:
+        """Let M be what the model computes with, which has been written."""
+        if not self.method.hides_mask:
+            self._mask = None
+
     def new_buffer(self, name: str) -> Tensor:
         """[n] zeros that the method keeps from step to step."""
         return self.buffers.setdefault(name, torch.zeros_like(self.weight))
@@ -179,11 +209,11 @@ class MaskedWeights:
     @property
     def kept_share(self) -> Tensor:
         """Share of the prunable weights that the masks keep, a scalar on the device."""
-        return torch.count_nonzero(self.mask) / len(self)  # `mean` of booleans takes twenty times as long on a CPU
+        return torch.count_nonzero(self.marks) / len(self)  # `mean` of booleans takes twenty times as long on a CPU
 
     def kept(self) -> list[int]:
         """Kept weights of each matrix."""
-        return [int(torch.count_nonzero(self.mask[where])) for where in self.slices]
+        return [int(torch.count_nonzero(self.marks[where])) for where in self.slices]
 
     @property
     def gradients(self) -> list[Tensor]:
@@ -211,6 +241,8 @@ class MaskedWeights:
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
         own, method, passes = self.gradients, self.method, self.passes
+        if self.computed.dtype == torch.float32:
+            _ = self.mask  # what it is seen from is about to be written over
         wide = own
         if method.observes:
             own = wide = [gradient.float() for gradient in own]
@@ -272,14 +304,20 @@ class MaskedWeights:
         """
         for part in self.trained_scores:
             part.grad = None
+        self._write(training=training)
+        self.see_mask()
+
+    def _write(self, *, training: bool) -> None:
+        _ = self.mask  # what it is seen from is about to be written over
         self.method.before_writing(training=training)
         self.method.write_effective(self.computed, training=training)
 
     @torch.no_grad()
     def settle(self) -> None:
         """End the run: masked weights become exact zeros, also in W, where Adam's momentum still moved them."""
+        _ = self.mask  # from here on a zero may be kept
         self._compute_in(torch.float32)
-        self.apply(training=False)
+        self._write(training=False)
         multiply_by_mask(self.computed, self.mask, out=self.computed)
         self.computed.add_(0.0)  # turns -0.0 into 0.0, which compresses better
         self.weight.copy_(self.computed)

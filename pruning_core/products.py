@@ -28,11 +28,27 @@ def multiply_by_mask(values: Tensor, mask: Tensor, out: Tensor) -> None:
     in_parts(len(numbers), lambda part: work(numbers[part], kept[part], products[part]))
 
 
-def mask_gradient(own: Tensor, mask: Tensor, out: Tensor) -> Tensor:
-    """The same for a matrix's gradient, on the thread that asks; returns the L2 norm of `out`, a scalar."""
+def mark(values: Tensor, mask: Tensor, out: Tensor) -> None:
+    """Write values ⊙ mask, but -0.0 for a zero that is kept: 0.0 is what is removed; `out` may be in bf16."""
+    if values.device.type != "cpu":
+        torch.mul(values, mask, out=out)
+        out.masked_fill_(~mask, 0.0).masked_fill_(mask & (out == 0.0), -0.0)
+        return
+    numbers, kept, products = numbers_of(values), numbers_of(mask), numbers_of(out)
+    in_parts(len(numbers), lambda part: kernels.mark(numbers[part], kept[part], products[part]))
+
+
+def mask_gradient(own: Tensor, marks: Tensor, out: Tensor) -> Tensor:
+    """Write own ⊙ M, on the thread that asks; returns the L2 norm of `out`, a scalar.
+
+    Args:
+        own: [n] gradient.
+        marks: [n], zero where M is False.
+        out: [n] fp32.
+    """
     if own.device.type != "cpu":
-        return norm_of(torch.mul(own, mask, out=out))
-    return _root(kernels.mask_and_measure(numbers_of(own), numbers_of(mask), numbers_of(out)))
+        return norm_of(torch.mul(own, marks != 0, out=out))
+    return _root(kernels.mask_and_measure(numbers_of(own), numbers_of(marks), numbers_of(out)))
 
 
 def widen_gradient(own: Tensor, out: Tensor) -> Tensor:

@@ -164,7 +164,7 @@ class Pruner:
     def _select(self) -> None:
         """The exact selection at the density of the moment."""
         weights, density = self.weights, self.density
-        method, mask = weights.method, weights.mask
+        method, mask = weights.method, weights.new_mask()
         scratch = weights.scratch()
         values = method.ranking(scratch)
         # Matrices and units of which less is left to begin with keep the same share of that.

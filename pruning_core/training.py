@@ -321,7 +321,9 @@ class FineTuning:
         found = {f"model/{name}": parameter.detach() for name, parameter in parameters_by_name(self.model)}
         if self.pruner:
             weights = self.pruner.weights
-            found |= {"weights/weight": weights.weight, "weights/mask": weights.mask}
+            found["weights/weight"] = weights.weight
+            if weights.method.hides_mask:
+                found["weights/mask"] = weights.mask
             found |= {f"buffers/{name}": buffer for name, buffer in weights.buffers.items()}
             found |= {f"norms/{name}": norm for name, norm in weights.input_norms.items()}
             if weights.trained_scores:

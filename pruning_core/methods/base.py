@@ -80,6 +80,8 @@ class Method(ABC):
     #: Whether importance needs the inputs of each layer (`MaskedWeights.input_norms`), measured before the first step.
     calibrates: ClassVar[bool] = False
 
+    #: Whether M cannot be seen from what the model computes with, for noise in it.
+    hides_mask: ClassVar[bool] = False
     #: Whether it has the model compute without autocast, too: for second derivatives, or to measure.
     computes_in_fp32: ClassVar[bool] = False
 
@@ -166,7 +168,7 @@ class Method(ABC):
         """
         from pruning_core.products import mask_gradient
 
-        return mask_gradient(own, self.weights.mask[where], out=gradient)
+        return mask_gradient(own, self.weights.marks[where], out=gradient)
 
     def after_update(self, learning_rate: float) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the optimizer has moved weights and scores, before masks are selected; `step` counts that step.
@@ -208,12 +210,12 @@ class Method(ABC):
         """Write what the model computes with, W ⊙ M; without training, what is judged and shipped.
 
         Args:
-            out: [n], fp32 or bf16.
+            out: [n], fp32 or bf16; from its zeros M is seen, unless the method `hides_mask`.
             training: whether noise that the method trains with is wanted.
         """
-        from pruning_core.products import multiply_by_mask
+        from pruning_core.products import mark
 
-        multiply_by_mask(self.weights.weight, self.weights.mask, out=out)
+        mark(self.weights.weight, self.weights.mask, out=out)
 
     def attend(self, others: Sequence[nn.Parameter], optimizer: Optimizer) -> None:  # noqa: B027  # most methods need no such hook
         """Learn what else trains, before the first step."""

@@ -98,7 +98,7 @@ def select_above(
 
     from pruning_core.selection import kept_count, select_global
 
-    score, mask = weights.rankable(weights.score), weights.mask
+    score, mask = weights.rankable(weights.score), weights.new_mask()
     floor = torch.empty_like(mask)
     select_global(score, weights.open_slices, kept_count(len(weights), density), floor, controller.floor)
     torch.gt(score, threshold, out=mask)

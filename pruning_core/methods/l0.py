@@ -44,6 +44,7 @@ class L0(LearnedScores):
     summary: ClassVar[str] = "A random gate per weight, trained with a penalty on the expected number of open gates."
     source: ClassVar[str] = "Louizos, Welling & Kingma 2018 (arXiv 1712.01312); arXiv 2005.07683, section 3"
     forgets: ClassVar[float] = 4.0
+    hides_mask: ClassVar[bool] = True
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")

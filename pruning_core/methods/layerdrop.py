@@ -37,6 +37,7 @@ class LayerDrop(Method):
     order: ClassVar[int] = 0
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("layer",)
+    hides_mask: ClassVar[bool] = True
     forgets_zeros: ClassVar[str | None] = "it chooses layers by their place alone"
 
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:

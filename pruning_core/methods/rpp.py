@@ -80,7 +80,7 @@ class ReweightedProximal(Method):
             return False
         import torch
 
-        torch.ne(self.weights.weight, 0.0, out=self.weights.mask)
+        torch.ne(self.weights.weight, 0.0, out=self.weights.new_mask())
         self._controller.update(self.weights.kept_share, density)
         return True
 

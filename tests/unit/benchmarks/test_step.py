@@ -86,12 +86,18 @@ def test_held_memory_counts_every_tensor_once(setting: Setting) -> None:
     dense = Ours(setting, None)
     dense.go_to(0)
     dense.step()
-    # W, its gradient, Adam's two moments; and a step counter of four bytes for each of twelve matrices
-    assert held_bytes(dense.phase) == 16 * weights + 12 * 4
+    # W, Adam's two moments; and a step counter of four bytes for each of twelve matrices
+    assert held_bytes(dense.phase) == 12 * weights + 12 * 4
+    movement = Ours(setting, "movement")
+    movement.go_to(0)
+    movement.step()
+    # and S with its moments, W ⊙ M, and the strength of the penalty
+    effective = 2 if setting.bf16 else 4
+    assert held_bytes(movement.phase) == (24 + effective) * weights + 24 * 4 + 4
 
 
 def test_memory_is_told_per_weight_and_over_dense(tmp_path: Path) -> None:
-    told = describe({"dense": Found(1_000_000, 1600, 100), "movement": Found(1_003_000, 3700, 100)})
+    told = describe({"dense": Found(1_000_000, 1600, 100, 0), "movement": Found(1_003_000, 3700, 100, 0)})
     assert told["movement"]["peak_over_dense_per_weight"] == 30.0
     assert told["movement"]["allowed_over_dense_per_weight"] == 12
     assert told["movement"]["held_per_weight"] == 37.0

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pruning_core.masking import MaskedWeights
 from pruning_core.methods import METHODS
 from pruning_core.methods.learned import LearnedParameters
 from pruning_core.methods.magnitude import Magnitude
@@ -17,6 +18,7 @@ from tests.tiny import tiny_model
 from tests.unit.pruning_core.runs import short_spec
 from tests.unit.pruning_core.toys import (
     FIRST,
+    SCHEDULE,
     SECOND,
     TwoLayers,
     batch,
@@ -26,6 +28,7 @@ from tests.unit.pruning_core.toys import (
     initial_weights,
     loss_with,
     masked,
+    matrices,
     score_gradient_of,
     set_random_mask,
 )
@@ -224,23 +227,50 @@ def test_the_model_computes_with_the_weights_times_the_mask_and_the_weights_stay
     assert torch.equal(loss_with(in_shape(initial_weights() * weights.mask), batch()), network(batch()))
 
 
-def test_a_run_with_scores_holds_29_bytes_per_weight_from_step_to_step_and_gradients_in_between() -> None:
-    """Dense training 12, the scores and their Adam state 12, W ⊙ M 4, the mask 1: the scores' gradient is free."""
+@pytest.mark.parametrize(("number_format", "bytes_of_it"), [(torch.float32, 4), (torch.bfloat16, 2)])
+def test_from_step_to_step_nothing_is_held_but_weights_scores_moments_and_what_the_model_computes_with(
+    number_format: torch.dtype, bytes_of_it: int
+) -> None:
+    """Dense training 12 bytes a weight, the scores and their Adam state 12, W ⊙ M; no mask, and no gradient."""
     network = TwoLayers()
-    weights = masked(network, Movement())
+    weights = MaskedWeights(matrices(network), Movement(), computes_in=number_format)
+    weights.method.start(weights, SCHEDULE)
+    set_random_mask(weights)
     optimizer = torch.optim.AdamW([*weights.trained, *weights.trained_scores])
-    network(batch()).backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=number_format == torch.bfloat16):
+        network(batch()).backward()
     weights.collect_gradients()
     optimizer.step()
-
-    def held() -> int:
-        trained = [*weights.trained, *weights.trained_scores]
-        tensors = [weights.mask, *(matrix.parameter for matrix in weights.matrices), *trained]
-        tensors += [parameter.grad for parameter in list(tensors) if parameter.grad is not None]
-        tensors += [state for parameter in trained for state in optimizer.state[parameter].values() if state.dim()]
-        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
-
-    assert held() == 33 * len(weights)
+    kept = weights.mask.clone()
     weights.drop_gradients()
     weights.apply()
-    assert held() == 29 * len(weights)
+    states = [state for each in optimizer.state.values() for state in each.values() if state.dim()]
+    reachable = [*vars(weights).values(), *weights.trained, *weights.trained_scores, *states]
+    reachable += [matrix.parameter for matrix in weights.matrices]
+    tensors = [each for each in reachable if isinstance(each, torch.Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    assert sum(storages.values()) == (24 + bytes_of_it) * len(weights)
+    assert all(tensor.grad is None for tensor in tensors)
+    assert torch.equal(weights.mask, kept)
+
+
+@pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-42, -1e-42])
+def test_a_kept_weight_that_is_zero_stays_kept(value: float, number_format: torch.dtype) -> None:
+    """Also one that rounds to zero: M is seen from what the model computes with."""
+    network = TwoLayers()
+    weights = MaskedWeights(matrices(network), Movement(), computes_in=number_format)
+    weights.method.start(weights, SCHEDULE)
+    weights.weight[::3] = value
+    weights.mask.copy_(torch.arange(56) % 2 == 0)
+    weights.apply()
+    weights.apply(training=False)
+    assert torch.equal(weights.mask, torch.arange(56) % 2 == 0)
+    assert weights.kept() == [18, 10]
+    assert float(weights.kept_share) == 0.5
+    held = flattened([network.first.weight, network.second.weight])
+    assert torch.equal(held.float(), torch.where(weights.mask, weights.weight, 0.0).to(number_format).float())
+    weights.settle()
+    assert weights.kept() == [18, 10]
+    settled = flattened([network.first.weight, network.second.weight])
+    assert not bool(torch.signbit(settled[settled == 0.0]).any())

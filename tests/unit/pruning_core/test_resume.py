@@ -230,8 +230,8 @@ def test_a_checkpoint_is_tensors_and_json_and_nothing_to_unpickle(checkpoint: Pa
     position = position_in(checkpoint)
     assert (position["phase"], position["step"]) == ("pruning", 3)
     with safe_open(checkpoint, "numpy") as file:
-        assert {"weights/weight", "weights/score", "weights/mask", "random/cpu"} <= set(file.keys())
-    with pytest.raises(ValueError, match="opcode|stack"):
+        assert {"weights/weight", "weights/score", "random/cpu"} <= set(file.keys())
+    with pytest.raises(ValueError, match=r"opcode|stack"):
         pickletools.dis(checkpoint.read_bytes())
 
 
