@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pruning_core.advice import Advice
     from pruning_core.packed import PackedError, load_packed, save_packed, unpack
     from pruning_core.run import (
         CheckpointError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pruning_core.structured import StructuredError, load_structured, save_structured
 
 __all__ = [
+    "Advice",
     "CheckpointError",
     "Checkpointing",
     "ModelError",
@@ -45,7 +47,7 @@ __all__ = [
 
 #: Where names come from; all others from `pruning_core.run`.
 _ROOMS = (
-    {"PruningSpec": "spec"}
+    {"PruningSpec": "spec", "Advice": "advice"}
     | dict.fromkeys(("PackedError", "load_packed", "save_packed", "unpack"), "packed")
     | dict.fromkeys(("StructuredError", "load_structured", "save_structured"), "structured")
 )

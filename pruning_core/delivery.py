@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +59,9 @@ class PruningResult:
     dense_evaluation: dict[str, float] | None
     packed_evaluation: dict[str, float]
     density: Densities
-    layers: list[Layer]
+    layers: list[Layer] = field(repr=False)
     exports: Exports
-    report: dict[str, object]
+    report: dict[str, object] = field(repr=False)
 
 
 def deliver(

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from pruning_core.advice import Advice, advice_for
 from pruning_core.calibration import input_norms
 from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, Position, save_checkpoint
 from pruning_core.delivery import PruningResult, deliver
@@ -77,8 +79,11 @@ def prune(
         checkpointing: when and where to write checkpoints; without it, none.
         resume_from: a checkpoint file of the same run to go on from; on a CPU the result is the same, bit for bit.
         illustrated: also time the model and draw `report.html`, which takes some seconds.
-        job: the service's spec of the run, for the report to be repeated by.
+        job: the service's spec of the run, for the report to be repeated by; the service has told its advice.
         lineage_extra: more lines for the report's lineage, such as a dataset's checksum.
+
+    Warns:
+        Advice: the method is outside the regime it is good in, or the run very short; what a job is told at submit.
 
     Raises:
         ScheduleError: the run is too short for the schedule.
@@ -104,6 +109,8 @@ def prune(
     )
     with gathered(order) as ranks:
         run = Run(order, ranks, on_progress=on_progress, checkpointing=checkpointing)
+        for advice in advice_for(spec, run.steps) if job is None else ():
+            warnings.warn(advice, Advice, stacklevel=2)
         pruner, network = run.all_phases()
 
     if on_progress is not None and run.steps:

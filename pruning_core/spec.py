@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Self, cast
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
@@ -63,11 +65,19 @@ class PruningSpec(Part):
         try:
             return model.model_validate(self.pruning.params)
         except ValidationError as error:
-            problems = "; ".join(
-                f"pruning.params.{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-            )
+            problems = " ".join(self._explained(problem) for problem in error.errors())
             allowed = ", ".join(model.model_fields) or "none"
-            raise ValueError(f"{problems}. Parameters of {self.method!r}: {allowed}.") from error
+            raise ValueError(f"{problems} Parameters of {self.method!r}: {allowed}.") from error
+
+    def _explained(self, problem: ErrorDetails) -> str:
+        """What is wrong with one of `pruning.params`."""
+        name = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(name, METHODS[self.method].Parameters.model_fields, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            return f"pruning.params.{name} is no parameter of {self.method!r}.{meant}"
+        message = problem["msg"]
+        return f"pruning.params.{name}: {message[:1].lower()}{message[1:]}, not {problem['input']!r:.80}."
 
     def new_method(self) -> Method:
         """The method with its parameters, for one run."""

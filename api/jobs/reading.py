@@ -28,7 +28,7 @@ _EXAMPLES: dict[Path, str] = {
     ("model",): 'Give, for example, "upload://mdl_…" as POST /v1/models answered it.',
     ("dataset",): 'Give, for example, "upload://ds_…" as POST /v1/datasets answered it.',
     ("method",): "GET /v1/methods lists them.",
-    ("target_sparsity",): "Give the share of weights to remove, for example 0.9.",
+    ("target_sparsity",): "Give the share of weights to remove: 0.9 for 90 %.",
 }
 
 _GRANULARITY: Path = ("pruning", "granularity")
@@ -108,7 +108,8 @@ def _explained(details: ErrorDetails, document: JsonObject) -> tuple[Path, Field
             if path[:2] == ("pruning", "params"):
                 message = "should be text, a number, true or false"
             shown = json.dumps(_at(document, path), ensure_ascii=False)
-            words = f"{name}: {message[:1].lower()}{message[1:]}, not {shown[:80]}."
+            hint = f" {_EXAMPLES[path]}" if path in _EXAMPLES else ""
+            words = f"{name}: {message[:1].lower()}{message[1:]}, not {shown[:80]}.{hint}"
     return path, FieldError(pointer(*path), words)
 
 

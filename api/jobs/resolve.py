@@ -7,7 +7,6 @@ from typing import cast
 
 from api.bodies import compact
 from api.datasets.columns import Column, Value
-from api.jobs.advice import advise
 from api.jobs.capacity import check_workers
 from api.jobs.columns import Task, task_columns
 from api.jobs.findings import Findings
@@ -24,6 +23,7 @@ from api.jobs.zeros import check_zeros
 from api.problems import Invalid
 from api.sources.fetches import NOTHING, Fetched
 from api.sources.uris import Kind
+from pruning_core.advice import advice_for
 from pruning_core.architectures import width
 from store import BlobStore, Dataset, JsonObject, Model
 
@@ -129,7 +129,7 @@ def resolve(reading: Reading, team_id: str, document: JsonObject, shelf: Shelf, 
     if model is None or dataset is None or data is None or data.train_rows is None or findings.errors:
         raise _refusal(findings)
     steps = spec.total_steps(data.train_rows)
-    advise(spec, steps, findings)
+    findings.warnings += advice_for(spec, steps)
     check_workers(reading, spec, findings)
     whole = spec.resolved(data.train_rows, width(model.config)).model_copy(
         update={"task": data.task, "splits": Splits(train=data.chosen.train, eval=data.chosen.eval)}

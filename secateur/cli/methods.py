@@ -22,7 +22,7 @@ def methods(context: typer.Context, as_json: AsJson = False) -> None:
     listing = table("method", "epochs", "schedule", "parameters", "what it does", right=("epochs",))
     for method in found:
         parameters = "\n".join(
-            f"{name} = {entry['default']}" if "default" in entry else name
+            f"{name} = {entry['default']}" if entry.get("default") is not None else f"{name}: by the run"
             for name, entry in method["parameters"].items()
         )
         shape = method["default_schedule_shape"] or "–"

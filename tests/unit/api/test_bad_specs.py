@@ -18,6 +18,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("an unknown method", {"method": "movment"}, "/method", "choose one of movement, "),
     ("a sparsity of 0", {"target_sparsity": 0}, "/target_sparsity", "greater than 0"),
     ("a sparsity of 1", {"target_sparsity": 1}, "/target_sparsity", "less than 1"),
+    ("a sparsity in percent", {"target_sparsity": 90}, "/target_sparsity", "not 90. Give the share"),
     ("a sparsity that removes nothing", {"target_sparsity": 1e-9}, "/target_sparsity", "removes none of 1,024 weights"),
     ("a sparsity as text", {"target_sparsity": "0.9"}, "/target_sparsity", "number"),
     ("a sparsity that empties matrices", {"target_sparsity": 0.9999}, "/target_sparsity", "fewer than there are"),

@@ -31,6 +31,8 @@ def test_the_smallest_spec_has_working_defaults() -> None:
         ({"training": {"batch_size": 0}}, "greater than or equal to 1"),
         ({"pruning": {"params": {"temperature": 1}}}, "Parameters of 'movement': score_init"),
         ({"pruning": {"params": {"score_init": "ones"}}}, "pruning.params.score_init"),
+        ({"pruning": {"params": {"score_ini": "zeros"}}}, "no parameter of 'movement'. Did you mean 'score_init'"),
+        ({"pruning": {"params": {"score_penalty": -1}}}, "score_penalty: input should be greater than or equal to 0"),
         ({"pruning": {"modules": "("}}, "not a regular expression"),
         ({"pruning": {"modules": "(?=query)"}}, "RE2"),
         ({"pruning": {"schedule": {"shape": "step"}}}, "cubic"),

@@ -1,10 +1,11 @@
-"""What we would tell a colleague who submits such a job."""
+"""What we would tell a colleague who asks for such a run. No torch here: the service tells it at submit."""
 
-from api.jobs.findings import Findings
-from api.jobs.spec import JobSpec
+from collections.abc import Iterator
+
+from pruning_core.defaults import SHORT_RUN
 from pruning_core.granularity import kind_of
 from pruning_core.methods import METHODS
-from pruning_core.spec import SHORT_RUN
+from pruning_core.spec import PruningSpec
 
 #: The paper's regimes (arXiv 2005.07683, section 6).
 _MAGNITUDE_WINS_ABOVE = 0.7
@@ -30,50 +31,57 @@ _FEWEST = 60
 _MOST_LEARNS_AT = 1e-2
 
 
-def advise(spec: JobSpec, steps: int, findings: Findings) -> None:
-    """Note where a method is outside the regime it is good in."""
+class Advice(UserWarning):
+    """A run is possible, and likely to disappoint."""
+
+
+def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
+    """Where a method is outside the regime it is good in, or a run too short.
+
+    Args:
+        spec: as it was asked for, without the defaults.
+        steps: optimizer steps of the run.
+    """
     order = METHODS[spec.method].order
     density = f"{100 * spec.final_density:.3g} %"
     single = kind_of(spec.granularity) == "element"  # the regimes are those of single weights
     if single and order == 1 and spec.final_density > _MAGNITUDE_WINS_ABOVE:
-        findings.advise(
-            f"At a density of {density} method 'magnitude' is usually better than {spec.method!r}, and cheaper."
-        )
+        yield (f"At a density of {density} method 'magnitude' is usually better than {spec.method!r}, and cheaper.")
     if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
-        findings.advise(
+        yield (
             f"At a density of {density} first-order methods, such as 'movement', are usually much better than "
             f"{spec.method!r}, which looks at the weights alone."
         )
     for name in ("learning_rate", "dense_learning_rate"):
         rate = getattr(spec.training, name)
         if spec.trains and rate is not None and rate > _MOST_LEARNS_AT:
-            findings.advise(
+            yield (
                 f"At training.{name} {rate:g} a pretrained model usually unlearns all it knew, and answers everything "
                 "alike. Leave it out, or take 1e-5 to 1e-3."
             )
     if spec.pruning.params.get("score_init") == "zeros" and steps < _ZEROS_NEED_STEPS:
-        findings.advise(
+        yield (
             f"Scores that start at zero usually collapse in runs of fewer than {_ZEROS_NEED_STEPS:,} steps, and this "
             f"one has {steps:,}. Leave out pruning.params.score_init."
         )
     by_sensitivity = spec.pruning.params.get("score_init") == "sensitivity" and not spec.pruning.freeze_weights
     if by_sensitivity and spec.starts_from(steps) == "model":
-        findings.advise(
+        yield (
             "score_init 'sensitivity' ranks weights by the loss of the first batches, which says little of a model "
             "that does not know its task yet. Leave it out, or prune the dense baseline (training.start_from 'dense')."
         )
     if 0 < steps <= SHORT_RUN and single and spec.final_density < _FIRST_ORDER_WINS_BELOW and spec.method in _SLOW:
-        findings.advise(
+        yield (
             f"In runs as short as {steps:,} steps {spec.method!r} {_SLOW[spec.method]}, and at a density of {density} "
             "often ends where it answers everything alike. Use 'movement', or train longer."
         )
     if 0 < steps < _FEWEST and single and spec.final_density < _FIRST_ORDER_WINS_BELOW:
-        findings.advise(
+        yield (
             f"In {steps:,} steps a model hardly makes up for what goes at a density of {density}, whatever the method, "
             f"and may end where it answers everything alike. Give it {_FEWEST} steps or more (training.max_steps)."
         )
     if 0 < steps <= SHORT_RUN and not spec.pruning.start_from_mask and spec.starts_from(steps) == "model":
-        findings.advise(
+        yield (
             f"In {steps:,} steps a model hardly learns its task while it is pruned, and may end where it answers "
             "everything alike. Let the job prune the dense baseline (training.dense_baseline, training.start_from), or "
             "train longer."

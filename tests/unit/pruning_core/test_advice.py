@@ -1,0 +1,40 @@
+"""Who calls the library is told what the service tells: where a run is likely to disappoint."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from pruning_core import Advice, prune
+from pruning_core.advice import advice_for
+from tests.tiny import reviews, save_tiny_model
+from tests.unit.pruning_core.runs import short_run, short_spec
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def test_a_run_gives_its_advice_as_warnings(model_dir: Path, tmp_path: Path) -> None:
+    spec = short_spec("magnitude")
+    with pytest.warns(Advice) as told:
+        result = short_run(model_dir, tmp_path, spec)
+    words = [str(each.message) for each in told]
+    assert words == list(advice_for(spec, 24))
+    assert any("Give it 60 steps or more" in each for each in words)
+    assert all(each.filename.endswith("runs.py") for each in told), "the caller is pointed at"
+    assert "curves" not in repr(result), "the report is not what a prompt should print"
+
+
+def test_where_nothing_is_to_be_said_nothing_is(model_dir: Path, tmp_path: Path) -> None:
+    spec = short_spec(target_sparsity=0.5, training={"dense_baseline": True})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Advice)
+        short_run(model_dir, tmp_path, spec)
+
+
+def test_a_job_has_been_told_at_submit(model_dir: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Advice)
+        prune(model_dir, reviews(96), short_spec("magnitude"), tmp_path, illustrated=False, job={"method": "magnitude"})
