@@ -71,6 +71,8 @@ def print_validation(found: Validation) -> None:
     facts.show_header = False
     schedule, memory = found["schedule"], found["memory"]
     steps, pruning = found["total_steps"], schedule["total_steps"]
+    if task := _task_text(found["spec"]):
+        facts.add_row("task", escape(task))
     facts.add_row("steps", f"{steps}, those of the dense baseline among them" if steps != pruning else f"{steps}")
     if _prunes_the_baseline(found["spec"]):
         facts.add_row("prunes", _BASELINE)
@@ -90,6 +92,15 @@ def print_files(artifacts: Sequence[Artifact], paths: Sequence[Path]) -> None:
     for artifact, path in zip(artifacts, paths, strict=True):
         listing.add_row(escape(str(path)), bytes_text(artifact["size"]))
     results.print(listing)
+
+
+def _task_text(spec: Mapping[str, object]) -> str:
+    """The task, and what columns it takes: `text-classification: text = review, label = stars`."""
+    task = spec.get("task")
+    if not isinstance(task, Mapping):
+        return ""
+    columns = [f"{role} = {column}" for role, column in task.items() if role != "type" and column is not None]
+    return f"{task.get('type')}: {', '.join(columns)}"
 
 
 def _prunes_the_baseline(spec: Mapping[str, object]) -> bool:

@@ -58,6 +58,7 @@ def test_a_spec_is_checked_without_a_job(service: Up, client: Client, spec: dict
     assert found["total_steps"] == 40
     checked = secateur(service.data_dir, "validate", "-", stdin=json.dumps(spec))
     assert (checked.code, "warm-up" in checked.out) == (0, True)
+    assert "text-classification: text = text, label = label" in checked.out
     assert "40, those of the dense baseline among them" in checked.out
     assert "the dense baseline, fine-tuned first" in checked.out
     alone = spec | {"training": {"max_steps": 20, "dense_baseline": False}}
