@@ -21,7 +21,7 @@ _SLOW = {
     "obd": "has seen too little of the curvature",
     "obs": "has seen too little of the curvature",
     "rewind": "cuts more at once than the rest can make up for",
-    "rpp": "cuts more at once than the rest can make up for",
+    "rpp": "cuts more than the rest can make up for",
 }
 
 #: Of 24 steps of pairs of sentences nothing is left at 10 % density, of 60 most.

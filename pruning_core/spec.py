@@ -182,8 +182,7 @@ class PruningSpec(Part):
         named, warmup = self.pruning.schedule.cooldown, self.pruning.schedule.warmup
         if named is not None:
             return named
-        slowly = self.starts_from(total_steps) == "dense" and not METHODS[self.method].cuts_at_once
-        return default_cooldown(total_steps, warmup, knows_its_task=slowly)
+        return default_cooldown(total_steps, warmup, knows_its_task=self.starts_from(total_steps) == "dense")
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.

@@ -66,8 +66,6 @@ class Method(ABC):
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear", "one_shot")
     #: Whether the spec's warm-up and cool-down say when it prunes; `plan` says it where not.
     follows_schedule: ClassVar[bool] = True
-    #: Whether what it leaves of the dense baseline needs the cool-down of a model that never knew its task.
-    cuts_at_once: ClassVar[bool] = False
     #: How many times the usual learning rate a dense baseline takes of which it leaves nothing, to learn its task anew;
     #: 1 where the task is not forgotten.
     forgets: ClassVar[float] = 1.0

@@ -95,7 +95,6 @@ class Rewind(Magnitude):
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic",)
     follows_schedule: ClassVar[bool] = False
     works_untrained: ClassVar[bool] = False
-    cuts_at_once: ClassVar[bool] = True
 
     def plan(self, schedule: Schedule) -> Schedule:
         """Rounds instead of a descent.

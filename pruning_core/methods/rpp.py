@@ -33,6 +33,10 @@ class ReweightedProximal(Method):
     Guo et al. 2019 (arXiv 1909.12486), section 4: W ← sign(W)·max(0, |W| - λ·η·α). The penalty never enters the
     optimizer's moments, and weights at zero may come back. λ follows from the schedule by a controller; when the window
     ends the v largest |W| stay.
+
+    A run that prunes its dense baseline is too short to grow again what the penalty takes of the weights that stay: 100
+    steps of sentence pairs at 10 % density end at one class. There the v largest of the moment are spared (α = 0, as in
+    the trimmed penalty of Yun et al., ICML 2019), and the model computes with these alone.
     """
 
     name: ClassVar[str] = "rpp"
@@ -41,7 +45,6 @@ class ReweightedProximal(Method):
     Parameters: ClassVar[type[MethodParameters]] = RppParameters
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
-    cuts_at_once: ClassVar[bool] = True
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
@@ -49,13 +52,14 @@ class ReweightedProximal(Method):
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin without a penalty."""
         super().start(weights, schedule)
+        self._spares = schedule.trained
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
 
     def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
-        """All weights train until the window ends: zeros may come back."""
+        """All weights train until the window ends, unless some are spared: zeros may come back."""
         from pruning_core.products import widen_gradient
 
-        if self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
+        if self._spares or self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
             return super().gate_gradient(where, own, gradient)
         return widen_gradient(own, out=gradient)
 
@@ -72,16 +76,23 @@ class ReweightedProximal(Method):
         self._controller.seed(lambda: size.mean().square() / (window * max(learning_rate, 1e-12)))
         epsilon = cast(RppParameters, self.parameters).epsilon
         shrunk = size.sub_(self._controller.penalty * learning_rate / (size + epsilon)).clamp_(min=0.0)
-        torch.copysign(shrunk, weight, out=weight)
+        torch.copysign(shrunk, weight, out=shrunk)
+        if self._spares:
+            shrunk = torch.where(self.weights.mask, weight, shrunk)
+        weight.copy_(shrunk)
 
     def select_softly(self, density: float) -> bool:
-        """The weights that are not zero; λ moves to bring their share to the schedule's."""
+        """The weights that are not zero; λ moves to bring their share to the schedule's. Else the v largest."""
         if not self.in_window:
             return False
         import torch
 
-        torch.ne(self.weights.weight, 0.0, out=self.weights.new_mask())
-        self._controller.update(self.weights.kept_share, density)
+        weights = self.weights
+        if self._spares:
+            self._controller.update(torch.count_nonzero(weights.weight) / len(weights), density)
+            return False
+        torch.ne(weights.weight, 0.0, out=weights.new_mask())
+        self._controller.update(weights.kept_share, density)
         return True
 
     def importance(self, scratch: Tensor) -> Tensor:

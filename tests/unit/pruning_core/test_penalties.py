@@ -1,6 +1,7 @@
 """Penalties that know no target: their gradients and steps in closed form, and the controller that finds their λ."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,27 @@ def test_zeros_may_come_back_until_the_window_ends() -> None:
     network(batch()).backward()
     weights.collect_gradients()
     assert not bool(gradient_of(weights)[~weights.mask].any())
+
+
+def test_a_run_that_prunes_its_dense_baseline_spares_the_largest() -> None:
+    """They are not shrunk, and alone train and are computed with; what has gone shrinks to zero."""
+    network, method = TwoLayers(), ReweightedProximal(RppParameters(epsilon=0.01))
+    schedule = replace(SCHEDULE, trained=True)
+    weights = masked(network, method, schedule=schedule, step=20)
+    kept = initial_weights().abs() >= initial_weights().abs().sort(descending=True).values[24]
+    weights.mask.copy_(kept)
+    weights.apply()
+    weights.buffers["log_lambda"].fill_(math.log(2.0))
+    network(batch()).backward()
+    weights.collect_gradients()
+    assert bool(gradient_of(weights)[kept].any())
+    assert not bool(gradient_of(weights)[~kept].any())
+    weights.drop_gradients()
+    method.after_update(1e-2)
+    start = initial_weights()
+    shrunk = torch.copysign((start.abs() - 2.0 * 1e-2 / (start.abs() + 0.01)).clamp(min=0.0), start)
+    torch.testing.assert_close(weights.weight, torch.where(kept, start, shrunk))
+    assert not method.select_softly(0.4), "the exact v of the schedule"
 
 
 # --- the controller ------------------------------------------------------------------------------------------------

@@ -153,8 +153,6 @@ def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
     assert short.resolved(5000, 384).pruning.schedule.cooldown == 0.6
     of_dense = PruningSpec(method="movement", target_sparsity=0.9, training=training | {"start_from": "dense"})
     assert of_dense.schedule(5000).cooldown_steps == 30, "what knows its task is pruned more slowly"
-    hard = PruningSpec(method="rpp", target_sparsity=0.9, training=training | {"start_from": "dense"})
-    assert hard.schedule(5000).cooldown_steps == 60, "and forgets its task where the cut is hard all the same"
     shortest = PruningSpec(method="movement", target_sparsity=0.9, training={"max_steps": 17, "start_from": "model"})
     assert shortest.schedule(5000).cooldown_steps == 5, "a default leaves a window to prune in where there is one"
     named = PruningSpec(
