@@ -14,7 +14,7 @@ _FIRST_ORDER_WINS_BELOW = 0.15
 #: Zero-initialised scores prune at random until the first gradients have told weights apart.
 _ZEROS_NEED_STEPS = 3000
 
-#: What runs of a hundred steps are too short for: pairs of sentences at 10 % density ended at 0.33 to 0.49 with these,
+#: What runs of a hundred steps are too short for: pairs of sentences at 10 % density ended at 0.35 to 0.49 with these,
 #: at 0.61 to 0.66 with the other methods, and dense at 0.70.
 _SLOW = {
     "magnitude": "cuts more than the rest can make up for",

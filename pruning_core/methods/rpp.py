@@ -36,7 +36,7 @@ class ReweightedProximal(Method):
 
     A run that prunes its dense baseline is too short to grow again what the penalty takes of the weights that stay: 100
     steps of sentence pairs at 10 % density end at one class. There the v largest of the moment are spared (α = 0, as in
-    the trimmed penalty of Yun et al., ICML 2019), and the model computes with these alone.
+    the trimmed penalty of Yun et al., ICML 2019), and the model computes with these alone: 0.45, dense 0.70.
     """
 
     name: ClassVar[str] = "rpp"
