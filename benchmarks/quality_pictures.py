@@ -169,7 +169,7 @@ def _scores(records: dict[tuple[str, float], Record], file: Path) -> Path | None
         above.set_xlabel("remaining weight")
         histogram = records["movement", density]["histogram"]
         kept, removed = np.array(histogram["kept"]), np.array(histogram["removed"])
-        ranks = histogram.get("rank") or histogram["score"]  # records of before 0.1 have S, where |W| + S ranked
+        ranks = histogram.get("rank") or histogram["score"]  # older records have S, where |W| + S ranked
         x, y = _edges(histogram["weight"], len(kept)), _edges(ranks, len(kept))
         norm = LogNorm(1, 10 ** math.ceil(math.log10(max(10, (kept + removed).max()))))
         image = below.pcolormesh(x, y, np.ma.masked_equal((kept + removed).T, 0), cmap="cividis", norm=norm)

@@ -151,9 +151,14 @@ class MaskedWeights:
         """
         return self.slices if self.device.type == "cpu" else [slice(0, len(self))]
 
+    @property
+    def _in_fp32(self) -> bool:
+        """Whether the model computes in fp32, so that what it computes with is memory for gradients."""
+        return self.computed.dtype == torch.float32
+
     def scratch(self) -> Tensor:
         """[n] fp32 to be written to between backward and `apply`, once the gradients of S are not needed any more."""
-        return self.computed if self.computed.dtype == torch.float32 else torch.empty_like(self.weight)
+        return self.computed if self._in_fp32 else torch.empty_like(self.weight)
 
     @property
     def mask(self) -> Tensor:
@@ -170,7 +175,7 @@ class MaskedWeights:
     @property
     def _marks(self) -> Tensor:
         """The bits of what the model computes with; of 0.0 alone they are zero."""
-        return self.computed.view(torch.int32 if self.computed.dtype == torch.float32 else torch.int16)
+        return self.computed.view(torch.int32 if self._in_fp32 else torch.int16)
 
     def new_mask(self) -> Tensor:
         """[n] bool for another M, to be written to where weights may be kept; there is False elsewhere."""
@@ -241,17 +246,17 @@ class MaskedWeights:
         Straight-through: the mask is a constant for S's gradient too, so masked weights go on being judged.
         """
         own, method, passes = self.gradients, self.method, self.passes
-        if self.computed.dtype == torch.float32:
+        if self._in_fp32:
             _ = self.mask  # what it is seen from is about to be written over
         wide = own
         if method.observes:
             own = wide = [gradient.float() for gradient in own]
             self._release()
             method.observe(wide)
-        elif self.computed.dtype != torch.float32 and not self.frozen:
+        elif not self._in_fp32 and not self.frozen:
             wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in own]
         for where, part in zip(passes, self.trained_scores, strict=False):  # none without scores
-            part.grad = self.computed[where] if self.computed.dtype == torch.float32 else torch.empty_like(part)
+            part.grad = self.computed[where] if self._in_fp32 else torch.empty_like(part)
 
         def form(number: int) -> tuple[list[Tensor], list[Tensor]]:
             where, gradient = passes[number], wide[number]

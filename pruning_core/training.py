@@ -314,6 +314,7 @@ class FineTuning:
         """See that all ranks are there, and hold the same."""
         self._m.ranks.check()
         if not self._m.ranks.agree(lambda: self.tensors().values()) and self.pruner:
+            self.pruner.weights.see_mask()
             self.pruner.weights.apply()
 
     def tensors(self) -> dict[str, Tensor]:

@@ -52,14 +52,13 @@ class ReweightedProximal(Method):
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:
         """Begin without a penalty."""
         super().start(weights, schedule)
-        self._spares = schedule.trained
         self._controller = PenaltyController(weights, schedule, proportional=10.0)
 
     def gate_gradient(self, where: slice, own: Tensor, gradient: Tensor) -> Tensor:
         """All weights train until the window ends, unless some are spared: zeros may come back."""
         from pruning_core.products import widen_gradient
 
-        if self._spares or self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
+        if self.schedule.trained or self.step >= self.schedule.total_steps - self.schedule.cooldown_steps:
             return super().gate_gradient(where, own, gradient)
         return widen_gradient(own, out=gradient)
 
@@ -75,11 +74,10 @@ class ReweightedProximal(Method):
         # λ·η·α moves an average weight to zero in about as many steps as the window has.
         self._controller.seed(lambda: size.mean().square() / (window * max(learning_rate, 1e-12)))
         epsilon = cast(RppParameters, self.parameters).epsilon
-        shrunk = size.sub_(self._controller.penalty * learning_rate / (size + epsilon)).clamp_(min=0.0)
-        torch.copysign(shrunk, weight, out=shrunk)
-        if self._spares:
-            shrunk = torch.where(self.weights.mask, weight, shrunk)
-        weight.copy_(shrunk)
+        pull = self._controller.penalty * learning_rate / (size + epsilon)
+        if self.schedule.trained:
+            pull.masked_fill_(self.weights.mask, 0.0)
+        torch.copysign(size.sub_(pull).clamp_(min=0.0), weight, out=weight)
 
     def select_softly(self, density: float) -> bool:
         """The weights that are not zero; λ moves to bring their share to the schedule's. Else the v largest."""
@@ -88,7 +86,7 @@ class ReweightedProximal(Method):
         import torch
 
         weights = self.weights
-        if self._spares:
+        if self.schedule.trained:
             self._controller.update(torch.count_nonzero(weights.weight) / len(weights), density)
             return False
         torch.ne(weights.weight, 0.0, out=weights.new_mask())
