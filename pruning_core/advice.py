@@ -50,7 +50,7 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
     if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
         yield (
             f"At a density of {density} first-order methods, such as 'movement', are usually much better than "
-            f"{spec.method!r}, which looks at the weights alone."
+            f"{spec.method!r}, which does not look at the loss."
         )
     for name in ("learning_rate", "dense_learning_rate"):
         rate = getattr(spec.training, name)

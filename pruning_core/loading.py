@@ -104,7 +104,8 @@ def load_model(
 
     Raises:
         ModelError: transformers stumbles over it; or tensors of the encoder, or a head that is required, are missing or
-            of another shape; or that head has other labels, or has them in another order.
+            of another shape; or that head has other labels, or has them in another order; or a value is not a finite
+            number.
     """
     set_seed(spec.training.seed)
     with _readable(role):
@@ -148,6 +149,12 @@ def load_model(
         raise ModelError(
             f"The {role} has no head for this task ({', '.join(sorted(absent)[:3])} …), and without training a new one "
             "would guess. Use a model that was fine-tuned for the task and these labels, or train."
+        )
+    broken = [name for name, parameter in model.named_parameters() if not bool(torch.isfinite(parameter).all())]
+    if broken:
+        raise ModelError(
+            f"The {role} holds values that are not finite numbers (NaN or infinity), in {', '.join(broken[:3])}"
+            f"{' …' if len(broken) > 3 else ''}. Save it anew from a training run that did not diverge."
         )
     names = _names_of(directory)
     reason = disagreement(names, task.labels)

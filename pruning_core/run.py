@@ -88,8 +88,8 @@ def prune(
     Raises:
         ScheduleError: the run is too short for the schedule.
         DataError: rows do not fit the task.
-        ModelError: the model's weights do not fit its config, or a teacher's do not fit the task, or `max_length` is
-            beyond the model's positions, or it cannot be exported as `spec.export` asks.
+        ModelError: the model's weights do not fit its config, or are no finite numbers, or a teacher's do not fit the
+            task, or `max_length` is beyond the model's positions, or it cannot be exported as `spec.export` asks.
         NothingToPrune: no matrix matches `pruning.modules`, or the model has no such units.
         Diverged: the loss is no longer finite.
         CheckpointError: the checkpoint is another run's, or damaged.
@@ -177,7 +177,7 @@ class Run:
         if order.resume_from is not None:
             self.checkpoint = Checkpoint.read(order.resume_from, fingerprint)
             self.position = self.checkpoint.position
-        if spec.pruning.start_from_mask and self.position.phase == "dense":
+        if self.position.phase == "dense":
             Pruner(self.load(), self.spec, self.schedule)  # refuses now what it would after hours of dense training
         self.material = Material(
             self.task,

@@ -1,5 +1,7 @@
 """Head pruning: the sensitivity of the loss to a gate on each head, against autograd with gates that are there."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,8 +11,8 @@ from pruning_core.prunable import NothingToPrune, base_model, prunable_matrices
 from pruning_core.pruner import Pruner
 from pruning_core.schedule import Schedule
 from tests.families import built
-from tests.tiny import tiny_model
-from tests.unit.pruning_core.runs import short_spec
+from tests.tiny import save_tiny_model, tiny_model
+from tests.unit.pruning_core.runs import short_run, short_spec
 
 SCHEDULE = Schedule("cubic", 100, 10, 30, 0.5)
 
@@ -112,3 +114,22 @@ def test_a_layer_without_the_projection_that_ranks_its_heads_is_refused(
     """Its heads would all rank zero, and go by a hash of their number."""
     with pytest.raises(NothingToPrune, match=f"leaves out '{missing}', by which method 'head' ranks"):
         Pruner(built(lambda: tiny_model(model_type)), short_spec("head", pruning={"modules": pattern}), SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    ("method", "pruning", "words"),
+    [
+        ("head", {"modules": "query"}, "ranks that layer's heads"),
+        ("movement", {"modules": "nonsense"}, r"matches pruning\.modules 'nonsense'"),
+        ("magnitude", {"granularity": "head", "modules": "intermediate"}, "intermediate"),
+    ],
+)
+def test_what_cannot_be_pruned_is_refused_before_the_dense_baseline_is_trained(
+    method: str, pruning: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    def stop(progress: object) -> None:
+        raise AssertionError("a step was taken")
+
+    spec = short_spec(method, pruning=pruning, training={"dense_baseline": True})
+    with pytest.raises(NothingToPrune, match=words):
+        short_run(save_tiny_model(tmp_path), tmp_path / "out", spec, on_progress=stop)

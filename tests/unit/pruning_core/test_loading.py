@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pruning_core.columns import TextClassification
 from pruning_core.loading import ModelError, load_model, load_tokenizer
@@ -37,3 +38,18 @@ def test_what_is_loaded_is_not_the_file_mapped_into_memory(tmp_path: Path) -> No
     with file.open("r+b") as stream:
         stream.write(bytes(file.stat().st_size))
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_with_values_that_are_no_numbers_is_refused_and_the_tensor_named(tmp_path: Path, value: float) -> None:
+    directory = save_tiny_model(tmp_path)
+    tensors = load_file(directory / "model.safetensors")
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    tensors[name][-1, 0] = value  # of a token that no row has
+    save_file(tensors, directory / "model.safetensors", {"format": "pt"})
+    task = task_of(TextClassification(text="text", label="label"), ["negative", "positive"])
+    spec = PruningSpec(method="movement", target_sparsity=0.9)
+    with pytest.raises(
+        ModelError, match=rf"model holds values that are not finite numbers .* in {name}\. Save it anew"
+    ):
+        load_model(directory, load_tokenizer(directory), task, spec, torch.device("cpu"))
