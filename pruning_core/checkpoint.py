@@ -78,8 +78,10 @@ def save_checkpoint(file: Path, phase: FineTuning, position: Position, distilled
     tensors = phase.tensors()
     if distilled:
         tensors |= {f"teacher/{name}": torch.from_numpy(values) for name, values in distilled.teacher.logits.items()}
-        if distilled.live is not None:
-            tensors |= {f"dense/{name}": parameter for name, parameter in parameters_by_name(distilled.live)}
+    # Both are the dense baseline, unless the teacher is another model, which is read anew from where it lies.
+    dense = phase.target or (distilled.live if distilled else None)
+    if dense is not None:
+        tensors |= {f"dense/{name}": parameter for name, parameter in parameters_by_name(dense)}
     if position.dense_rows is not None:
         tensors |= {f"dense_rows/{name}": torch.from_numpy(rows) for name, rows in vars(position.dense_rows).items()}
     tensors["random/cpu"] = torch.get_rng_state()

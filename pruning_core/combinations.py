@@ -41,8 +41,9 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
             f"Use {_either(method.shapes)}."
         )
     # Compared with the defaults, not asked whether they were named: a resolved spec names everything.
-    usual = type(pruning.schedule)(shape=pruning.schedule.shape)
-    if not method.follows_schedule and pruning.schedule != usual:
+    # 0.1 was the default of the warm-up when none was written out as null.
+    usual = [pruning.schedule.model_copy(update={"warmup": warmup, "cooldown": None}) for warmup in (None, 0.1)]
+    if not method.follows_schedule and pruning.schedule not in usual:
         yield (
             f"pruning.schedule does not apply: method {spec.method!r} has a schedule of its own. Leave it out, or set "
             "pruning.params."
@@ -54,6 +55,7 @@ def _conflicts(spec: PruningSpec) -> Iterator[str]:
     if kind == "layer" and spec.scope != "global":
         yield f"pruning.scope {spec.scope!r} has no meaning for whole layers: use 'global'."
     yield from _from_a_mask(spec)
+    yield from _reconstructed(spec)
     if pruning.freeze_weights and not method.learns_scores:
         yield (
             f"pruning.freeze_weights needs a method that learns scores, and {spec.method!r} does not. Use "
@@ -128,6 +130,37 @@ def _from_a_mask(spec: PruningSpec) -> Iterator[str]:
         yield (
             "pruning.start_from_mask does not go with pruning.granularity '2:4': it keeps two of every four "
             "weights, and some fours have fewer left. Leave one of them out."
+        )
+
+
+def _reconstructed(spec: PruningSpec) -> Iterator[str]:
+    """Conflicts of a job that fits what is left to the dense model."""
+    pruning, training = spec.pruning, spec.training
+    if not pruning.reconstruct:
+        return
+    if reason := METHODS[spec.method].unfit:
+        able = [name for name, other in METHODS.items() if other.unfit is None]
+        yield (
+            f"pruning.reconstruct does not go with method {spec.method!r}: {reason}. Use {_either(able)}, or leave it "
+            "out."
+        )
+    if pruning.freeze_weights:
+        yield (
+            "pruning.reconstruct chooses weights anew, which pruning.freeze_weights leaves as they are. Leave one of "
+            "them out."
+        )
+    if not spec.trains:
+        return
+    if not training.dense_baseline:
+        yield (
+            "pruning.reconstruct fits what is left to the dense model, which training.dense_baseline false leaves out. "
+            "Leave one of them out."
+        )
+    if training.start_from == "model" or pruning.start_from_mask:
+        other = "training.start_from 'model'" if training.start_from == "model" else "pruning.start_from_mask"
+        yield (
+            f"pruning.reconstruct fits what is left of the dense baseline to it, and {other} prunes the given model. "
+            "Leave one of them out."
         )
 
 

@@ -30,6 +30,10 @@ def rate_to_learn_anew(density: float, empty: float = _EMPTY) -> float:
     return 1.0 + (empty - 1.0) * (1.0 - density) ** _POWER
 
 
+#: The same for what has been fitted to the dense baseline, and up to which density short runs do that by themselves.
+RECONSTRUCTED, RECONSTRUCTED_UP_TO = 1.6, 0.5
+
+
 def default_learning_rate(total_steps: int, width: int, *, knows_its_task: bool = False, anew: float = 1.0) -> float:
     """AdamW's peak learning rate: wider models and longer runs take less.
 
@@ -68,6 +72,9 @@ def default_dense_learning_rate(width: int) -> float:
     rate = _DENSE_RATE * (_AT_WIDTH / width) ** 2
     return float(f"{min(_HIGHEST_RATE, max(_LOWEST_DENSE_RATE, rate)):.2g}")
 
+
+#: Share of the steps before the first weight is removed.
+DEFAULT_WARMUP = 0.1
 
 #: Share of the steps at the final density in short and in long runs, and up to and from how many steps they are that.
 _COOLDOWN_SHORT, _COOLDOWN_LONG, _SHORT, _LONG = 0.6, 0.3, 150, 1000

@@ -50,6 +50,7 @@ class Pruner:
                 `pruning.start_from_mask` is set, and more is zero than the target asks for.
         """
         self._scope = spec.scope
+        self._reconstructs = bool(spec.pruning.reconstruct)
         self._kind = kind_of(spec.granularity)
         self._threshold = Threshold()
         method = spec.new_method()
@@ -140,7 +141,7 @@ class Pruner:
         method.step = step
         self.density = self.schedule.density(step)
         # Where nothing is to go, methods with a say of their own in the masks are not asked either.
-        chosen = not self.schedule.prunes or method.select_softly(self.density)
+        chosen = not self.schedule.prunes or self._fitted_before(step) or method.select_softly(self.density)
         if not chosen and self.density < self.schedule.start_density and not self._is_settled():
             self._select()
         method.after_selection()
@@ -154,6 +155,14 @@ class Pruner:
             yield
         finally:
             self.weights.apply()
+
+    def is_to_reconstruct(self, step: int) -> bool:
+        """Whether what is left is to be fitted to the dense model after `step` finished optimizer steps."""
+        return self._reconstructs and step == self.schedule.reached_at
+
+    def _fitted_before(self, step: int) -> bool:
+        """Whether what is left has been fitted: together, so that the masks stay."""
+        return self._reconstructs and step > self.schedule.reached_at
 
     def _is_settled(self) -> bool:
         """Whether the masks of a method that measures once, before training, are those of this density already."""

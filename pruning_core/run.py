@@ -228,11 +228,11 @@ class Run:
             self.material,
             pruner=pruner,
             distilled=distilled,
+            target=self._target(pruner, dense),
             finished_steps=(self.phases - 1) * self.steps,
         )
         if self.position.step == 0:
-            phase.rank_by_sensitivity()
-            pruner.begin()
+            phase.begin()
         self._carry_out(phase, distilled)
         if self.ranks.leads:
             self.histogram = ranks_by_weight(pruner.weights)
@@ -247,6 +247,16 @@ class Run:
             if dense is not None:
                 network.load_state_dict(dense.state_dict())
         return network
+
+    def _target(self, pruner: Pruner, dense: PreTrainedModel | None) -> PreTrainedModel | None:
+        """What the pruned model is fitted to when it is as sparse as it gets; None where it is not, or has been."""
+        if not self.spec.pruning.reconstruct or self.position.step >= max(1, pruner.schedule.reached_at):
+            return None
+        if dense is None:
+            dense = self.load()  # where nothing is trained, the model as it is given
+            if self.checkpoint:
+                self.checkpoint.restore_dense(dense)
+        return dense
 
     def _note(self, progress: Progress) -> None:
         """Keep the points of the curves for the report, and pass on."""

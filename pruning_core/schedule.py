@@ -96,6 +96,11 @@ class Schedule:
         return self.final_density + (self.start_density - self.final_density) * remaining**power
 
     @property
+    def reached_at(self) -> int:
+        """The first number of finished steps with the final density."""
+        return self.warmup_steps if self.shape == "one_shot" else self.total_steps - self.cooldown_steps
+
+    @property
     def prunes(self) -> bool:
         """Whether any weight goes: where a model's zeros stay, they may be all that the target asks for."""
         return self.start_density > self.final_density

@@ -31,10 +31,14 @@ class ScheduleSpec(Part):
 
     shape: Shape | None = Field(
         default=None,
-        description="`cubic` (Zhu & Gupta), `linear`, or `one_shot`. Default: `cubic`, but `one_shot` for `wanda` and "
-        "where nothing is trained.",
+        description="`cubic` (Zhu & Gupta), `linear`, or `one_shot`. Default: `cubic`, but `one_shot` for `wanda`, "
+        "where nothing is trained, and where what is left is fitted to the dense model (`pruning.reconstruct`).",
     )
-    warmup: Share = Field(default=0.1, description="Share of the steps before the first weight is removed.")
+    warmup: Share | None = Field(
+        default=None,
+        description="Share of the steps before the first weight is removed. Default: 0.1, but 0 where `shape` is "
+        "`one_shot` for being fitted.",
+    )
     cooldown: Share | None = Field(
         default=None, description="Share of the steps trained at the final density; default by the number of steps."
     )
@@ -62,6 +66,12 @@ class Pruning(Part):
         default=False,
         description="For a model that was pruned before: what is zero in its prunable matrices stays zero and counts "
         "towards the target.",
+    )
+    reconstruct: bool | None = Field(
+        default=None,
+        description="When the final density is reached, fit what is left of each matrix by least squares to what the "
+        "dense model says in its place; masks stay from then on. Default: where methods that hardly look at the loss "
+        "prune the dense baseline to a half or less in a short run.",
     )
     modules: str | None = Field(
         default=None,

@@ -23,6 +23,7 @@ from pruning_core.precision import autocast
 from pruning_core.prunable import base_model
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank, Portion
+from pruning_core.reconstruction import reconstruct, some_rows
 from pruning_core.selection import Diverged as Diverged  # noqa: PLC0414  # this module raises it, and says so
 from pruning_core.spec import PruningSpec
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
@@ -91,6 +92,11 @@ class Material:
     total_steps: int
     ranks: OneRank
 
+    def rows_to_fit(self) -> Batch:
+        """The training rows on which what is left of a model is fitted, the same on all ranks."""
+        padded = some_rows(self.tokenizer, self.task, self.train, self.spec.training.seed)
+        return {name: tensor.to(self.ranks.device) for name, tensor in padded.items()}
+
 
 def freeze_embeddings(model: PreTrainedModel) -> None:
     """Take token, position and type embeddings out of training (paper, section 5)."""
@@ -116,6 +122,7 @@ class FineTuning:
         *,
         pruner: Pruner | None = None,
         distilled: DistilledLoss | None = None,
+        target: PreTrainedModel | None = None,
         finished_steps: int = 0,
     ) -> None:
         """Set up; nothing moves before `run`.
@@ -125,10 +132,12 @@ class FineTuning:
             material: data, spec, observers.
             pruner: moves the masks; None trains dense.
             distilled: replaces the plain loss.
+            target: the dense model that what is left is fitted to, where the pruner reconstructs, and has not yet.
             finished_steps: steps of earlier phases, for the progress.
         """
         self.model = model
         self.pruner = pruner
+        self.target = target
         self.steps = material.spec.total_steps(len(material.train))
         self._m = material
         self._distilled = distilled
@@ -162,6 +171,19 @@ class FineTuning:
             norm = self.step(step)
             self._report(step + 1, norm)
             after_step(step + 1)
+
+    def begin(self) -> None:
+        """What pruning does before the first step: scores start, and the first weights go where there is no warm-up."""
+        assert self.pruner
+        self.rank_by_sensitivity()
+        self.pruner.begin()
+        self._reconstruct(0)
+
+    def _reconstruct(self, step: int) -> None:
+        """Fit what is left to the dense model, when that is due."""
+        if self.pruner and self.target and self.pruner.is_to_reconstruct(step):
+            reconstruct(self.pruner.weights, self.model, self.target, self._m.rows_to_fit(), bf16=self._m.bf16)
+            self.target = None
 
     @torch.no_grad()
     def rank_by_sensitivity(self) -> None:
@@ -200,6 +222,7 @@ class FineTuning:
             parameter.grad = None
         if self.pruner:
             self.pruner.after_optimizer_step(step + 1, self.optimizer.param_groups[0]["lr"])
+            self._reconstruct(step + 1)
         return norm
 
     @torch.enable_grad()

@@ -86,6 +86,11 @@ class Method(ABC):
     #: Why a model's zeros cannot stay (`pruning.start_from_mask`); None where they can.
     forgets_zeros: ClassVar[str | None] = None
 
+    #: Whether short runs fit what is left to the dense baseline (`pruning.reconstruct`) where the spec does not say.
+    reconstructs: ClassVar[bool] = False
+    #: Why it cannot be fitted; None where it can.
+    unfit: ClassVar[str | None] = None
+
     weights: MaskedWeights
     schedule: Schedule
     #: Optimizer steps finished when the masks of the moment were selected.

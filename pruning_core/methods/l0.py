@@ -45,6 +45,7 @@ class L0(LearnedScores):
     source: ClassVar[str] = "Louizos, Welling & Kingma 2018 (arXiv 1712.01312); arXiv 2005.07683, section 3"
     forgets: ClassVar[float] = 4.0
     hides_mask: ClassVar[bool] = True
+    unfit: ClassVar[str | None] = "its gates scale the weights that stay"
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")

@@ -23,6 +23,7 @@ class Magnitude(Method):
     source: ClassVar[str] = "Han et al. 2015 (arXiv 1506.02626); Zhu & Gupta 2017 (arXiv 1710.01878)"
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
+    reconstructs: ClassVar[bool] = True
     works_untrained: ClassVar[bool] = True
 
     def importance(self, scratch: Tensor) -> Tensor:

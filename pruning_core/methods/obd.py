@@ -39,6 +39,7 @@ class OptimalBrainDamage(Method):
     Parameters: ClassVar[type[MethodParameters]] = ObdParameters
     order: ClassVar[int] = 2
     forgets: ClassVar[float] = 6.0
+    reconstructs: ClassVar[bool] = True
     computes_in_fp32: ClassVar[bool] = True
 
     def numbers_per_weight(self) -> int:

@@ -45,6 +45,7 @@ class ReweightedProximal(Method):
     Parameters: ClassVar[type[MethodParameters]] = RppParameters
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
+    reconstructs: ClassVar[bool] = True
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")

@@ -61,6 +61,18 @@ REFUSALS: list[tuple[str, Fields, str]] = [
      "shape must be 'one_shot' with training.epochs 0: without steps there is nothing gradual. Leave it out"),
     ("magnitude", {"training": {"epochs": 0}, "distillation": {}}, "training.epochs 0 trains nothing, so there is "
      "nothing to distil"),
+    ("l0", {"pruning": {"reconstruct": True}},
+     "pruning.reconstruct does not go with method 'l0': its gates scale the weights that stay. Use 'movement', "),
+    ("layerdrop", {"pruning": {"reconstruct": True}},
+     "pruning.reconstruct does not go with method 'layerdrop': the layers that stay are whole. Use "),
+    ("movement", {"pruning": {"reconstruct": True, "freeze_weights": True}},
+     "pruning.reconstruct chooses weights anew, which pruning.freeze_weights leaves as they are"),
+    ("magnitude", {"pruning": {"reconstruct": True}, "training": {"dense_baseline": False}},
+     "pruning.reconstruct fits what is left to the dense model, which training.dense_baseline false leaves out"),
+    ("magnitude", {"pruning": {"reconstruct": True}, "training": {"start_from": "model"}},
+     "pruning.reconstruct fits what is left of the dense baseline to it, and training.start_from 'model' prunes the "),
+    ("magnitude", {"pruning": {"reconstruct": True, "start_from_mask": True}},
+     "pruning.reconstruct fits what is left of the dense baseline to it, and pruning.start_from_mask prunes the given"),
     ("movement", {"export": {"structured": True}}, "export.structured takes out whole heads and neurons, and "
      "pruning.granularity 'element' leaves none dead. Use granularity 'structured', 'hybrid' or 'head', or leave it"),
     ("movement", {"export": {"structured": True}, "pruning": {"granularity": {"block": [1, 1]}}},

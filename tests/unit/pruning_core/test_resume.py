@@ -111,6 +111,11 @@ def test_methods_with_moments_of_their_own_go_on_from_each_of_them(
     assert_resumes(model_dir, tmp_path, short_spec(method, pruning=changes), cut)
 
 
+def fitted(distillation: object = None, **schedule: object) -> PruningSpec:
+    pruning = {"reconstruct": True, "schedule": schedule}
+    return short_spec("magnitude", training={"dense_baseline": True}, distillation=distillation, pruning=pruning)
+
+
 VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
     "frozen weights": (lambda: short_spec(pruning={"freeze_weights": True}), 9),
     "gradient accumulation": (lambda: short_spec(training={"gradient_accumulation": 3, "batch_size": 3}), 7),
@@ -129,6 +134,10 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
         lambda: short_spec("magnitude", training={"dense_baseline": True}),
         33,
     ),
+    "fitted to the dense baseline at once": (lambda: fitted(shape="one_shot", warmup=0.0), 30),
+    "to be fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 29),
+    "just fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 36),
+    "to be fitted, with hidden states": (lambda: fitted(distillation={"hidden": 1.0}, shape="cubic"), 27),
     "distillation": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 33),
     "distillation, in the dense phase": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 5),
     "hidden states": (lambda: short_spec(distillation={"hidden": 1.0}, training={"dense_baseline": True}), 33),

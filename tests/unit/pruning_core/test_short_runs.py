@@ -13,6 +13,7 @@ from pruning_core.peers import Order
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank
 from pruning_core.run import Run
+from pruning_core.spec import PruningSpec
 from pruning_core.training import SENSITIVITY_BATCHES, FineTuning
 from tests.tiny import reviews, save_tiny_model, tiny_model
 from tests.unit.pruning_core.runs import short_run, short_spec
@@ -169,11 +170,65 @@ FORGET = {"l0": 4, "magnitude": 10, "obd": 6, "obs": 4, "rewind": 10, "rpp": 10,
 @pytest.mark.parametrize("density", [0.5, 0.1, 0.03])
 def test_what_forgets_its_task_learns_faster_the_less_of_it_is_left(method: str, empty: int, density: float) -> None:
     training: dict[str, object] = {"dense_baseline": True, "max_steps": 100, "learning_rate": None}
-    spec = short_spec(method, target_sparsity=1 - density, training=training)
+    pruning: dict[str, object] = {"reconstruct": False}
+    spec = short_spec(method, target_sparsity=1 - density, training=training, pruning=pruning)
     expected = 2e-4 * (1 + (empty - 1) * (1 - density) ** 4)
     assert spec.resolved(3200, 384).training.learning_rate == pytest.approx(expected, rel=0.05)  # to two digits
     of_the_model = short_spec(method, training=training | {"start_from": "model"}).resolved(3200, 384)
     assert of_the_model.training.learning_rate == 4e-4, "what never knew its task"
+
+
+@pytest.mark.parametrize("density", [0.6, 0.5, 0.03])
+@pytest.mark.parametrize("method", METHODS)
+def test_what_would_forget_it_is_fitted_to_the_baseline_where_half_is_left_or_less(method: str, density: float) -> None:
+    training: dict[str, object] = {"dense_baseline": True, "max_steps": 100, "learning_rate": None}
+    resolved = short_spec(method, target_sparsity=1 - density, training=training).resolved(3200, 384)
+    fitted = method in {"magnitude", "rewind", "rpp", "obd"} and density < 0.6
+    assert resolved.pruning.reconstruct is fitted
+    schedule = resolved.pruning.schedule
+    if fitted:
+        assert resolved.training.learning_rate == pytest.approx(2e-4 * (1 + 0.6 * (1 - density) ** 4), rel=0.05)
+        if method == "magnitude":
+            assert (schedule.shape, schedule.warmup) == ("one_shot", 0.0)
+    if fitted and method in {"rpp", "obd"}:
+        assert (schedule.shape, schedule.warmup) == ("cubic", 0.1)
+    assert resolved.resolved(3200, 384) == resolved
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"training": {"max_steps": 301}},
+        {"training": {"dense_baseline": False}},
+        {"training": {"start_from": "model"}},
+        {"pruning": {"start_from_mask": True}},
+        {"pruning": {"reconstruct": False}},
+        {"target_sparsity": 0.4},
+    ],
+    ids=str,
+)
+def test_only_short_runs_of_the_baseline_to_a_half_are_fitted_unasked(otherwise: dict[str, object]) -> None:
+    changed = short_spec("magnitude", training={"dense_baseline": True, "max_steps": 60}).model_dump()
+    for part, value in otherwise.items():
+        changed[part] = {**changed[part], **value} if isinstance(value, dict) else value
+    resolved = PruningSpec.model_validate(changed).resolved(3200, 384)
+    assert resolved.pruning.reconstruct is False
+    assert (resolved.pruning.schedule.shape, resolved.pruning.schedule.warmup) == ("cubic", 0.1)
+
+
+def test_a_named_schedule_stays_where_what_is_left_is_fitted() -> None:
+    short: dict[str, object] = {"dense_baseline": True, "max_steps": 60}
+    for schedule in ({"shape": "linear"}, {"shape": "cubic", "warmup": 0.2}, {"shape": "one_shot", "warmup": 0.2}):
+        spec = short_spec("magnitude", training=short, pruning={"schedule": schedule}).resolved(3200, 384)
+        assert spec.pruning.reconstruct
+        assert spec.pruning.schedule.shape == schedule["shape"]
+        assert spec.pruning.schedule.warmup == schedule.get("warmup", 0.1)
+
+
+def test_a_longer_run_that_is_to_be_fitted_prunes_its_baseline() -> None:
+    training: dict[str, object] = {"dense_baseline": True, "max_steps": 3000}
+    spec = short_spec("magnitude", training=training, pruning={"reconstruct": True}).resolved(3200, 384)
+    assert spec.training.start_from == "dense"
 
 
 @pytest.mark.parametrize("method", ["magnitude", "obs", "movement"])
