@@ -254,6 +254,12 @@ def notes_on_the_comparison(
             "It is not sure that the pruned model is better than always guessing the most frequent class, right in "
             f"{majority_share:.1%} of rows: train longer, or lower the target sparsity."
         )
+    dense = standing.comparison.dense
+    if majority_share is not None and dense and dense.low is not None and dense.low <= majority_share < 1:
+        notes.append(
+            f"The dense model is no measure: after its {steps:,} steps it is not sure that it is better than always "
+            f"guessing the most frequent class, right in {majority_share:.1%} of rows. Train longer."
+        )
     return notes
 
 

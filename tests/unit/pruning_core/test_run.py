@@ -158,6 +158,18 @@ def test_who_is_hardly_better_than_guessing_is_told_so(low: float, share: float,
     assert any("It is not sure" in note for note in notes) == told
 
 
+@pytest.mark.parametrize(("low", "share", "told"), [(0.01, 0.013, True), (0.02, 0.013, False), (0.9, 1.0, False)])
+def test_a_dense_model_that_hardly_learnt_its_task_is_called_no_measure(low: float, share: float, told: bool) -> None:
+    """77 classes after 60 steps: dense 1.4, pruned 9.1, which is no gain by pruning."""
+    pruned, dense = Interval(value=0.95, low=0.93, high=0.97), Interval(value=low + 0.01, low=low, high=low + 0.02)
+    judged = Comparison(
+        metric="accuracy", rows=300, pruned=pruned, dense=dense, difference=None, p_value=None, methods=""
+    )
+    standing = Standing(judged, Verdict(kind="gain", sentence=""))
+    notes = notes_on_the_comparison(spec(), standing, steps=20, start_density=1.0, majority_share=share)
+    assert any("The dense model is no measure: after its 20 steps" in note for note in notes) == told
+
+
 def test_a_model_that_only_guesses_is_called_useless(model_dir: Path, tmp_path: Path) -> None:
     """At a learning rate of next to nothing a random model stays one, and labels are split evenly."""
     training = spec().training.model_dump() | {"learning_rate": 1e-9, "max_steps": 20}
