@@ -35,7 +35,7 @@ def up(
             help=f"Where everything is kept. Default: {DATA_DIR_VARIABLE}, else ~/.secateur.", file_okay=False
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many jobs may run at once.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="How many jobs may run at once; they share the cores.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole service on this machine: database, broker, API, worker and reconciler.

@@ -18,6 +18,11 @@ TRAINER_GRACE_S = 60.0  # that setting's default
 RECONCILER_GRACE_S = 20.0
 
 
+def available_cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Parts:
     """The programs of one embedded service."""
 
@@ -64,12 +69,18 @@ class Parts:
             *("-A", "worker.app", "worker", "-P", "prefork", "-c", "1", "-Q", "default", "-n", f"secateur@{own}"),
             grace_s=self._trainer_grace_s() + WORKER_MARGIN_S,
             stop_turn=WORK_TURN,
-            env={} if of == 1 else {"SECATEUR_WORKER_NAME": own},
+            env={} if of == 1 else {"SECATEUR_WORKER_NAME": own} | self._share_of_cores(of),
         )
 
     def reconciler(self) -> Program:
         """What finds lost jobs, wakes workers and sends to webhooks."""
         return self._python("reconciler", "worker.reconciler", grace_s=RECONCILER_GRACE_S, stop_turn=WORK_TURN)
+
+    def _share_of_cores(self, of: int) -> dict[str, str]:
+        """Jobs that each compute on all cores wait for one another: two take longer so than one after the other."""
+        if "OMP_NUM_THREADS" in self._env or "SECATEUR_WORKER_GPUS" in self._env:  # the operator has said who has what
+            return {}
+        return {"OMP_NUM_THREADS": str(max(1, available_cores() // of))}
 
     def _trainer_grace_s(self) -> float:
         try:
