@@ -1,5 +1,6 @@
 """Routes of what a job leaves behind: attempts, logs, events, metrics, masks, files."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 from urllib.parse import quote
@@ -31,7 +32,17 @@ from api.jobs.schemas import (
     metrics_view,
 )
 from api.problems import Missing
-from store import FilesExpired, attempts_of, get_artifact, get_job, list_artifacts, logs_of, metrics_of
+from store import (
+    Artifact,
+    FilesExpired,
+    ReadSession,
+    attempts_of,
+    get_artifact,
+    get_job,
+    list_artifacts,
+    logs_of,
+    metrics_of,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -142,6 +153,17 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
         )
 
 
+def _files_of(session: ReadSession, team_id: str, job_id: str) -> Sequence[Artifact]:
+    """A job's files, one at least; who asks for those of a job that has none is told why."""
+    files = list_artifacts(session, team_id, job_id)
+    if not files:
+        job = get_job(session, team_id, job_id)
+        if job.files_expired_at is not None:
+            raise FilesExpired(job_id, job.files_expired_at)
+        raise Missing(f"Job {job_id} is {job.status}, and has no files: a job leaves them when it succeeds.")
+    return files
+
+
 @router.head("/{job_id}/archive", include_in_schema=False)
 @router.get(
     "/{job_id}/archive",
@@ -152,12 +174,7 @@ def get_artifacts(here: Here, caller: Reader, job_id: JobId) -> ArtifactsView:
 def archive(here: Here, caller: Reader, job_id: JobId, request: Request) -> Response:
     """Stream all files of the job as one tar archive; ranges and conditions as with single files."""
     with here.database.read() as session:
-        files = list_artifacts(session, caller.team_id, job_id)
-        if not files:
-            job = get_job(session, caller.team_id, job_id)
-            if job.files_expired_at is not None:
-                raise FilesExpired(job_id, job.files_expired_at)
-            raise Missing(f"Job {job_id} is {job.status}, and has no files: a job leaves them when it succeeds.")
+        files = _files_of(session, caller.team_id, job_id)
     found = Archive(job_id, files)
     content = Content(found.etag, found.length, "application/x-tar", partial(found.body, here.blobs))
     headers = {
@@ -179,5 +196,6 @@ def download(here: Here, caller: Reader, job_id: JobId, name: str, request: Requ
     if not is_storable(name):
         raise Missing("There is no such file. GET the job's artifacts for what there is.")
     with here.database.read() as session:
+        _files_of(session, caller.team_id, job_id)
         artifact = get_artifact(session, caller.team_id, job_id, name)
     return file_response(request, here.blobs, artifact)

@@ -252,9 +252,10 @@ def test_an_archive_that_broke_off_goes_on_anywhere(api: Api, job: str) -> None:
     assert whole.headers["accept-ranges"] == "bytes"
 
 
-def test_a_job_without_files_has_no_archive(api: Api, model: str, dataset: str) -> None:
+@pytest.mark.parametrize("asked", ["archive", "artifacts/report.json"])
+def test_who_asks_for_files_of_a_job_without_is_told_why(api: Api, model: str, dataset: str, asked: str) -> None:
     spec = {"model": model, "dataset": dataset, "method": "movement", "target_sparsity": 0.9}
     path = api.submit(spec).headers["location"]
-    refused = api.get(f"{path}/archive")
+    refused = api.get(f"{path}/{asked}")
     assert (refused.status_code, "is queued, and has no files" in refused.json()["detail"]) == (404, True)
     api.call("POST", f"{path}/cancel")
