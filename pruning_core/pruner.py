@@ -72,6 +72,8 @@ class Pruner:
         if keep_zeros:
             _require_target(self.weights, spec)
             schedule = schedule.from_density(self.weights.start_density)
+        if self.weights.units is not None:
+            _require_room(self.weights.units, spec, schedule)
         self.schedule = schedule
         self.density = self._selected_at = schedule.start_density
         if method.reads_outputs:
@@ -238,6 +240,24 @@ def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:
             "already, which pruning.start_from_mask leaves so. Raise target_sparsity to "
             f"{math.ceil(1e4 * gone) / 1e4:.4g} or more, or leave out start_from_mask."
         )
+
+
+def _require_room(units: Units, spec: PruningSpec, schedule: Schedule) -> None:
+    """Refuse a target that whole units cannot meet: that removes none, or less than has to stay of each family."""
+    if not schedule.prunes:
+        return
+    share = schedule.final_density / schedule.start_density
+    ranks = torch.zeros(len(units), device=units.sizes.device)
+    kept = select_units(ranks, units, share, local=spec.scope == "local")
+    left, wanted = float(units.sizes[kept].sum()), share * float(units.sizes.sum())
+    if not bool(kept.all()) and left - wanted <= float(units.sizes.max()) / 2 * len(units.pools) + 1:
+        return
+    raise NothingToPrune(
+        f"target_sparsity {spec.target_sparsity} cannot be met: of the {len(units):,} units of pruning.granularity "
+        f"{str(spec.granularity)!r} in scope {spec.scope!r} {int(kept.sum()):,} have to stay, "
+        f"{schedule.start_density * left / float(units.sizes.sum()):.2%} of the weights. Choose another target, or "
+        "smaller units."
+    )
 
 
 def _require_outputs(model: PreTrainedModel, matrices: list[Matrix], spec: PruningSpec) -> None:

@@ -13,6 +13,8 @@ from pruning_core.grouped import select_units
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods.magnitude import Magnitude
 from pruning_core.prunable import Matrix, NothingToPrune, prunable_matrices
+from pruning_core.pruner import Pruner
+from pruning_core.spec import PruningSpec
 from pruning_core.units import Units
 from tests.tiny import tiny_model
 
@@ -232,3 +234,39 @@ def test_heads_are_refused_where_a_matrix_has_none_and_layers_where_there_is_one
     shared = MaskedWeights(prunable_matrices(tiny_model("albert")), Magnitude())
     with pytest.raises(NothingToPrune, match="several layers"):
         Units("layer", shared)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "scope", "target", "refused"),
+    [
+        ({"block": [32, 32]}, "local", 0.9, True),  # most matrices are one block each, and one stays
+        ({"block": [32, 32]}, "global", 0.9, True),
+        ({"block": [8, 8]}, "local", 0.9, False),
+        ("row", "local", 0.9, False),
+        ("row", "global", 0.999, True),
+        ("head", "global", 0.1, False),
+        ("head", "global", 0.01, True),  # less than half of one of eight heads
+        ("hybrid", "local", 0.9, True),
+        ("layer", "global", 0.5, False),
+    ],
+)
+def test_a_target_that_whole_units_cannot_meet_is_refused(
+    granularity: Granularity, scope: str, target: float, refused: bool
+) -> None:
+    spec = PruningSpec.model_validate(
+        {
+            "method": "magnitude",
+            "target_sparsity": target,
+            "pruning": {"granularity": granularity, "scope": scope},
+            "training": {"max_steps": 100, "start_from": "model"},
+        }
+    )
+    if refused:
+        with pytest.raises(NothingToPrune, match=f"target_sparsity {target} cannot be met"):
+            Pruner(tiny_model(), spec, spec.schedule(3200))
+        return
+    pruner = Pruner(tiny_model(), spec, spec.schedule(3200))
+    pruner.update_masks(100)
+    units = pruner.weights.units
+    assert units is not None
+    assert abs(sum(pruner.weights.kept()) - (1 - target) * len(pruner.weights)) <= float(units.sizes.max())
