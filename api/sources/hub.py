@@ -164,6 +164,16 @@ class Hub:
         own = urlsplit(self._settings.hub_endpoint).hostname
         return host == own or _matches(host, self._settings.hub_hosts)
 
+    def _away(self, source: HubSource, error: Exception) -> Unavailable:
+        where = self._settings.hub_endpoint
+        # The client's own words hold addresses and ids of the hub's: into the log.
+        log.warning("hub_away", endpoint=where, kind=type(error).__name__, error=str(error).partition("\n")[0][:300])
+        return Unavailable(
+            f"The {self._kind} {source.repository!r} is looked for on the hub at {where}, which does not answer as it "
+            "should. Try again in a moment; if it stays, download the files and upload them: what is uploaded is named "
+            "by its upload:// address."
+        )
+
     @contextmanager
     def _asking(self, source: HubSource) -> Iterator[None]:
         """Say in our words what goes wrong with the hub."""
@@ -192,7 +202,7 @@ class Hub:
             ) from error
         except (errors.RevisionResolutionError, errors.LocalEntryNotFoundError) as error:
             if not self._is_offline():
-                raise _away(where, error) from error
+                raise self._away(source, error) from error
             raise SourceRefused(
                 f"the service is offline (SECATEUR_HUB_OFFLINE), and its cache has not got {what} at "
                 f"{source.revision!r}. Upload it."
@@ -206,20 +216,11 @@ class Hub:
                 ) from error
             if status == 404:
                 raise SourceRefused(f"{what} lacks a file that it should have. Name another revision.") from error
-            raise _away(where, error) from error
+            raise self._away(source, error) from error
         except (HTTPError, OSError) as error:
-            raise _away(where, error) from error
+            raise self._away(source, error) from error
         finally:
             _may_call.reset(token)
-
-
-def _away(where: str, error: Exception) -> Unavailable:
-    # The client's own words hold addresses and ids of the hub's: into the log.
-    log.warning("hub_away", endpoint=where, kind=type(error).__name__, error=str(error).partition("\n")[0][:300])
-    return Unavailable(
-        f"The hub at {where} does not answer as it should. Try again in a moment; if it stays, download the files and "
-        "upload them."
-    )
 
 
 def _matches(text: str, patterns: str) -> bool:

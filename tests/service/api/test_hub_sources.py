@@ -262,4 +262,4 @@ def test_what_was_still_on_its_way_is_there_for_who_asks_again(hub: Hub, serve: 
 def test_a_hub_that_is_away_is_a_503(serve: Serve, hub: Hub) -> None:
     answer = serve(hub_endpoint="http://127.0.0.1:1").submit(hub.spec)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:secateur:problem:unavailable")
-    assert "does not answer" in answer.json()["detail"]
+    assert f"The model {hub.model.removeprefix('hf://')!r} is looked for on the hub" in answer.json()["detail"]
