@@ -22,6 +22,8 @@ from secateur.cli.output import (
 from secateur.resources import Compared, Comparison, Used
 
 _DAY = ["%Y-%m-%d"]
+#: Characters of a value beside others; `--json` and `--csv` have all.
+_MOST_SHOWN = 40
 
 
 def register(app: typer.Typer) -> None:
@@ -103,7 +105,7 @@ def _print(found: Comparison) -> None:
     jobs = found["jobs"]
     listing = table("", *(job["job"][-8:] for job in jobs))
     for field, values in found["differences"].items():
-        listing.add_row(escape(field), *(escape("–" if value is None else str(value)) for value in values))
+        listing.add_row(escape(field), *(escape(_short(value)) for value in values))
     listing.add_section()
     listing.add_row("name", *(escape(job["name"] or "–") for job in jobs))
     listing.add_row("status", *(status_text(job["status"]) for job in jobs))
@@ -117,6 +119,12 @@ def _print(found: Comparison) -> None:
         listing.add_row(f"bytes, {escape(name)}", *("–" if size is None else bytes_text(size) for size in sizes))
     listing.add_row("runtime", *(seconds_text(job["runtime_s"]) for job in jobs))
     results.print(listing)
+
+
+def _short(value: object) -> str:
+    """A value as far as a column has room: of 77 labels the first few."""
+    text = "–" if value is None else str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
 
 
 def _beside_dense(job: Compared, name: str) -> str:

@@ -82,7 +82,8 @@ def metrics(
     if as_json:
         print_json(series)
     elif not series:
-        say(f"{job_id} has measured nothing yet{'' if name is None else f' called {escape(name)}'}.")
+        so_far = "yet" if name is None else f"called {escape(name)} so far; without --name all series are listed"
+        say(f"{job_id} has measured nothing {so_far}.")
     elif name is None:
         _print_series(series)
     else:
