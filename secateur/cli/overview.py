@@ -23,7 +23,7 @@ from secateur.resources import Compared, Comparison, Used
 
 _DAY = ["%Y-%m-%d"]
 #: Characters of a value beside others; `--json` and `--csv` have all.
-_MOST_SHOWN = 40
+_MOST_SHOWN = 24
 
 
 def register(app: typer.Typer) -> None:

@@ -85,19 +85,6 @@ def test_jobs_are_compared(service: Up, client: Client, job: Job, waiting_spec: 
         assert [row["method"] for row in csv.DictReader(io.StringIO(table))] == ["movement", "magnitude"]
 
 
-def test_a_value_as_long_as_77_labels_leaves_room_for_the_others(
-    service: Up, client: Client, waiting_spec: dict[str, object]
-) -> None:
-    long = {"pruning": {"modules": f"(?:{'query|' * 60}key)"}}
-    jobs = [client.submit(waiting_spec | changes) for changes in ({}, long)]
-    for job in jobs:
-        client.cancel(job["id"])
-    text = shown(service, "compare", *(job["id"] for job in jobs))
-    assert "(?:query|" in text
-    assert "…" in text
-    assert text.count("cancelled") == 2, "both columns are there"
-
-
 def test_usage_counts_what_ran(client: Client, job: Job) -> None:
     used = client.usage()
     assert used["days"][-1]["day"] == used["to"]
