@@ -12,12 +12,12 @@ from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
 from pruning_core.defaults import (
     DEFAULT_WARMUP,
-    RECONSTRUCTED,
     RECONSTRUCTED_UP_TO,
     SHORT_RUN,
     default_cooldown,
     default_dense_learning_rate,
     default_learning_rate,
+    empty_when_fitted,
     rate_to_learn_anew,
 )
 from pruning_core.granularity import Granularity
@@ -126,7 +126,7 @@ class PruningSpec(Part):
         scored = trained or (self.pruning.freeze_weights and steps <= SHORT_RUN)
         parameters = self.method_parameters().settled(trained=scored, density=self.final_density)
         named, method = self.training.learning_rate, METHODS[self.method]
-        forgets = RECONSTRUCTED if reconstructs else method.forgets
+        forgets = empty_when_fitted(steps) if reconstructs else method.forgets
         anew = rate_to_learn_anew(self.final_density, forgets) if trained else 1.0
         settled = {
             "epochs": self.epochs,

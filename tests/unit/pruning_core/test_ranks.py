@@ -160,6 +160,10 @@ def asked(rows: int) -> pa.Table:
 VARIANTS: dict[str, tuple[Callable[[], PruningSpec], Callable[[], pa.Table]]] = {
     "distillation": (lambda: short_spec(distillation={}, training=DENSE_TOO), lambda: reviews(99)),
     "hidden states": (lambda: short_spec(distillation={"hidden": 1.0}, training=DENSE_TOO), lambda: reviews(99)),
+    "fitted to the dense baseline": (
+        lambda: short_spec("magnitude", training=DENSE_TOO, pruning={"reconstruct": True}),
+        lambda: reviews(99),
+    ),
     "passes": (lambda: short_spec(training={"gradient_accumulation": 3, "batch_size": 3}), lambda: reviews(64)),
     "a last batch of one": (short_spec, lambda: reviews(97)),
     "frozen weights": (lambda: short_spec(pruning={"freeze_weights": True}), lambda: reviews(64)),

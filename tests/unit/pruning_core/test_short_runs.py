@@ -178,16 +178,24 @@ def test_what_forgets_its_task_learns_faster_the_less_of_it_is_left(method: str,
     assert of_the_model.training.learning_rate == 4e-4, "what never knew its task"
 
 
+def spec_of_steps(method: str, density: float, steps: int) -> PruningSpec:
+    training: dict[str, object] = {"dense_baseline": True, "max_steps": steps, "learning_rate": None}
+    return short_spec(method, target_sparsity=1 - density, training=training).resolved(3200, 384)
+
+
 @pytest.mark.parametrize("density", [0.6, 0.5, 0.03])
 @pytest.mark.parametrize("method", METHODS)
 def test_what_would_forget_it_is_fitted_to_the_baseline_where_half_is_left_or_less(method: str, density: float) -> None:
-    training: dict[str, object] = {"dense_baseline": True, "max_steps": 100, "learning_rate": None}
-    resolved = short_spec(method, target_sparsity=1 - density, training=training).resolved(3200, 384)
+    resolved = spec_of_steps(method, density, 100)
     fitted = method in {"magnitude", "rewind", "rpp", "obd"} and density < 0.6
     assert resolved.pruning.reconstruct is fitted
     schedule = resolved.pruning.schedule
     if fitted:
         assert resolved.training.learning_rate == pytest.approx(2e-4 * (1 + 0.6 * (1 - density) ** 4), rel=0.05)
+        rates = [spec_of_steps(method, density, steps).training.learning_rate or 0.0 for steps in (60, 100, 125, 200)]
+        few, hundred, between, longer = rates
+        assert longer == pytest.approx(2e-4 * (1 + 2.5 * (1 - density) ** 4), rel=0.05)
+        assert few == hundred < between < longer
         if method == "magnitude":
             assert (schedule.shape, schedule.warmup) == ("one_shot", 0.0)
     if fitted and method in {"rpp", "obd"}:
