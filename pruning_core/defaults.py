@@ -91,9 +91,10 @@ DEFAULT_WARMUP = 0.1
 
 #: Share of the steps at the final density in short and in long runs, and up to and from how many steps they are that.
 _COOLDOWN_SHORT, _COOLDOWN_LONG, _SHORT, _LONG = 0.6, 0.3, 150, 1000
+_COOLDOWN_FITTED = 0.5
 
 
-def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = False) -> float:
+def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = False, fitted: bool = False) -> float:
     """Share of a run's steps at the final density: short runs need more of theirs to recover in.
 
     What is cut leaves a model that answers one class to everything; how many steps it takes to learn again depends
@@ -104,10 +105,12 @@ def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = 
         total_steps: optimizer steps of the run.
         warmup: share of them before the first weight is removed; between the two a window must be left to prune in.
         knows_its_task: the dense baseline is pruned.
+        fitted: what is left is fitted to it at the final density: what was learnt before hardly counts.
     """
     counted = _LONG if knows_its_task else max(_SHORT, min(_LONG, total_steps))
     place = math.log(counted / _SHORT) / math.log(_LONG / _SHORT)
     share = _COOLDOWN_SHORT + (_COOLDOWN_LONG - _COOLDOWN_SHORT) * place
+    share = max(share, _COOLDOWN_FITTED) if fitted else share
     room = 1.0 - warmup - (MIN_WINDOW_STEPS + 1) / max(1, total_steps)
     return round(max(_COOLDOWN_LONG, min(share, room)), 2)
 

@@ -213,7 +213,8 @@ class PruningSpec(Part):
         named, warmup = self.pruning.schedule.cooldown, self.warmup(total_steps)
         if named is not None:
             return named
-        return default_cooldown(total_steps, warmup, knows_its_task=self.starts_from(total_steps) == "dense")
+        trained = self.starts_from(total_steps) == "dense"
+        return default_cooldown(total_steps, warmup, knows_its_task=trained, fitted=self.reconstructs(total_steps))
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.

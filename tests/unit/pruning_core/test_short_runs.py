@@ -199,7 +199,7 @@ def test_what_would_forget_it_is_fitted_to_the_baseline_where_half_is_left_or_le
         if method == "magnitude":
             assert (schedule.shape, schedule.warmup) == ("one_shot", 0.0)
     if fitted and method in {"rpp", "obd"}:
-        assert (schedule.shape, schedule.warmup) == ("cubic", 0.1)
+        assert (schedule.shape, schedule.warmup, schedule.cooldown) == ("cubic", 0.1, 0.5)
     assert resolved.resolved(3200, 384) == resolved
 
 
