@@ -135,6 +135,7 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
         33,
     ),
     "fitted to the dense baseline at once": (lambda: fitted(shape="one_shot", warmup=0.0), 30),
+    "to be fitted at once, at the dense phase's end": (lambda: fitted(shape="one_shot", warmup=0.0), 24),
     "to be fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 29),
     "just fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 36),
     "to be fitted, with hidden states": (lambda: fitted(distillation={"hidden": 1.0}, shape="cubic"), 27),
