@@ -86,8 +86,9 @@ class Method(ABC):
     #: Why a model's zeros cannot stay (`pruning.start_from_mask`); None where they can.
     forgets_zeros: ClassVar[str | None] = None
 
-    #: Whether short runs fit what is left to the dense baseline (`pruning.reconstruct`) where the spec does not say.
-    reconstructs: ClassVar[bool] = False
+    #: Up to how many steps a short run fits what is left to the dense baseline (`pruning.reconstruct`) where the spec
+    #: does not say.
+    reconstructs_up_to: ClassVar[int] = 0
     #: Why it cannot be fitted; None where it can.
     unfit: ClassVar[str | None] = None
 
