@@ -47,10 +47,11 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
     single = kind_of(spec.granularity) == "element"  # the regimes are those of single weights
     if single and order == 1 and spec.final_density > _MAGNITUDE_WINS_ABOVE:
         yield (f"At a density of {density} method 'magnitude' is usually better than {spec.method!r}, and cheaper.")
+    fitted = spec.reconstructs(steps)  # which brings back what a cut by weights alone has taken
     if single and order == 0 and spec.final_density < _FIRST_ORDER_WINS_BELOW:
         yield (
-            f"At a density of {density} first-order methods, such as 'movement', are usually much better than "
-            f"{spec.method!r}, which does not look at the loss."
+            f"At a density of {density} first-order methods, such as 'movement', are "
+            f"{'often' if fitted else 'usually much'} better than {spec.method!r}, which does not look at the loss."
         )
     for name in ("learning_rate", "dense_learning_rate"):
         rate = getattr(spec.training, name)
@@ -71,16 +72,17 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
             "that does not know its task yet. Leave it out, or prune the dense baseline (training.start_from 'dense')."
         )
     little = single and spec.final_density < _FIRST_ORDER_WINS_BELOW
-    if 0 < steps <= SHORT_RUN and little and spec.method in _SLOW and not spec.reconstructs(steps):
-        fit = " leave out pruning.reconstruct false," if spec.pruning.reconstruct is False else ""
+    if 0 < steps <= SHORT_RUN and little and spec.method in _SLOW and not fitted:
+        fit = "Leave out pruning.reconstruct false, use" if spec.pruning.reconstruct is False else "Use"
         yield (
             f"In runs as short as {steps:,} steps {spec.method!r} {_SLOW[spec.method]}, and at a density of {density} "
-            f"often ends where it answers everything alike. Use 'movement',{fit} or train longer."
+            f"often ends where it answers everything alike. {fit} 'movement', or train longer."
         )
     if 0 < steps < _FEWEST and little:
         yield (
-            f"In {steps:,} steps a model hardly makes up for what goes at a density of {density}, whatever the method, "
-            f"and may end where it answers everything alike. Give it {_FEWEST} steps or more (training.max_steps)."
+            f"In {steps:,} step{'s' if steps > 1 else ''} a model hardly makes up for what goes at a density of "
+            f"{density}, whatever the method, and may end where it answers everything alike. Give it {_FEWEST} steps "
+            "or more (training.max_steps)."
         )
     if 0 < steps <= SHORT_RUN and not spec.pruning.start_from_mask and spec.starts_from(steps) == "model":
         yield (

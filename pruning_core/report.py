@@ -242,6 +242,11 @@ def notes_on_the_comparison(
             f"Pruned was the dense model, after its {steps:,} steps (training.start_from): the pruned model has had "
             f"{steps:,} steps more than the dense one that it is compared with."
         )
+    if spec.pruning.reconstruct:
+        notes.append(
+            "When the final density was reached, what was left of each matrix was fitted to what the dense model said "
+            "in its place (pruning.reconstruct); the masks stayed from then on."
+        )
     if spec.pruning.start_from_mask:
         notes.append(
             f"Of the prunable weights {1 - start_density:.1%} were zero in the given model already, and stayed so "

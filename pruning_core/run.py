@@ -232,7 +232,9 @@ class Run:
             finished_steps=(self.phases - 1) * self.steps,
         )
         if self.position.step == 0:
+            started = time.monotonic()
             phase.begin()
+            self.position.seconds["pruning"] = time.monotonic() - started
         self._carry_out(phase, distilled)
         if self.ranks.leads:
             self.histogram = ranks_by_weight(pruner.weights)

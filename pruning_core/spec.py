@@ -187,8 +187,8 @@ class PruningSpec(Part):
         """Whether what is left is fitted to the dense model, the default where the spec does not say."""
         if self.pruning.reconstruct is not None:
             return self.pruning.reconstruct
-        short = total_steps <= METHODS[self.method].reconstructs_up_to
-        return short and self.final_density <= RECONSTRUCTED_UP_TO and self.starts_from(total_steps) == "dense"
+        short = total_steps <= METHODS[self.method].reconstructs_up_to and self.starts_from(total_steps) == "dense"
+        return short and self.final_density <= RECONSTRUCTED_UP_TO and self.granularity != "layer"
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from math import ceil, prod
+from math import ceil, floor, prod
 from operator import attrgetter
 
 from api.jobs.findings import Findings
@@ -104,6 +104,10 @@ def check_matrices(spec: JobSpec, model: Model, findings: Findings) -> None:
         left_to_the_worker = spec.pruning.start_from_mask and kind.smallest > 1
         if findings.sound("target_sparsity") and not left_to_the_worker:
             _check_target(spec, kind, findings)
+
+
+#: What is left to do where each matrix is one unit, and one has to stay.
+_SMALLER = "Take smaller units (pruning.granularity)."
 
 
 @lru_cache(maxsize=64)
@@ -252,6 +256,11 @@ def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]
     return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
 
 
+def _not_above(share: float) -> float:
+    """A share in few digits, which is met when it is followed."""
+    return floor(share * 1e6) / 1e6
+
+
 def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:
     """Whether a target removes a unit of the families of one kind, and leaves one of each."""
     kept = round(spec.final_density * kind.weights)
@@ -266,7 +275,7 @@ def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:
         findings.wrong(
             ("target_sparsity",),
             f"target_sparsity {spec.target_sparsity} keeps less than half of one of {kind.units} layers. Lower it to "
-            f"at most {1 - kind.smallest / kind.weights:.6g}.",
+            f"at most {_not_above(1 - kind.smallest / kind.weights)}.",
         )
     elif kind.name != "layer" and kept < kind.one_each:
         left = (
@@ -276,6 +285,6 @@ def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:
         )
         findings.wrong(
             ("target_sparsity",),
-            f"target_sparsity {spec.target_sparsity} keeps {kept:,} of {kind.weights:,} weights, {left}. Lower it to "
-            f"at most {1 - kind.one_each / kind.weights:.6g}.",
+            f"target_sparsity {spec.target_sparsity} keeps {kept:,} of {kind.weights:,} weights, {left}. "
+            + (f"Lower it to at most {most}." if (most := _not_above(1 - kind.one_each / kind.weights)) else _SMALLER),
         )

@@ -105,7 +105,7 @@ def test_methods_that_short_runs_are_too_short_for_are_advised_against(
         found = validated(api, model, dataset, **spec)
         assert ("In runs as short as" in " ".join(found["warnings"])) == advised
         if advised and fitted:
-            assert "leave out pruning.reconstruct false" in " ".join(found["warnings"])
+            assert "Leave out pruning.reconstruct false, use" in " ".join(found["warnings"])
 
 
 def test_a_parameter_of_null_is_one_left_out(api: Api, model: str, dataset: str) -> None:

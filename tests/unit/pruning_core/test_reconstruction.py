@@ -226,6 +226,7 @@ def test_what_is_left_is_fitted_to_the_baseline_when_the_density_is_reached(
     assert int(kept[0].sum()) == round(0.1 * len(pruner.weights))
     assert not bool(fitted[0][~kept[0]].any())
     assert not torch.equal(pruner.weights.weight, fitted[0])
+    assert run.position.seconds["pruning"] > 0
 
 
 def test_it_learns_to_say_what_the_baseline_says_before_it_is_trained(tmp_path: Path) -> None:
