@@ -243,21 +243,26 @@ def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:
 
 
 def _require_room(units: Units, spec: PruningSpec, schedule: Schedule) -> None:
-    """Refuse a target that whole units cannot meet: that removes none, or less than has to stay of each family."""
+    """Refuse a target that no choice of whole units meets: that removes none, or less than has to stay."""
     if not schedule.prunes:
         return
     share = schedule.final_density / schedule.start_density
-    ranks = torch.zeros(len(units), device=units.sizes.device)
-    kept = select_units(ranks, units, share, local=spec.scope == "local")
-    left, wanted = float(units.sizes[kept].sum()), share * float(units.sizes.sum())
-    if not bool(kept.all()) and left - wanted <= float(units.sizes.max()) / 2 * len(units.pools) + 1:
-        return
-    raise NothingToPrune(
-        f"target_sparsity {spec.target_sparsity} cannot be met: of the {len(units):,} units of pruning.granularity "
-        f"{str(spec.granularity)!r} in scope {spec.scope!r} {int(kept.sum()):,} have to stay, "
-        f"{schedule.start_density * left / float(units.sizes.sum()):.2%} of the weights. Choose another target, or "
-        "smaller units."
-    )
+    local = spec.scope == "local"
+    for pool in [torch.cat(units.pools)] if local else units.pools:  # within each the target is met
+        sizes, among = units.sizes[pool], set(pool.tolist())
+        families = [family for family in units.families if int(family[0]) in among]
+        each = [float(units.sizes[family].min()) for family in families]
+        least = sum(each) if units.protected or local else min(each)
+        wanted, whole = share * float(sizes.sum()), float(sizes.sum())
+        if least - wanted <= float(sizes.max()) / 2 and whole - wanted >= float(sizes.min()) / 2:
+            continue
+        what = (
+            "none can go" if least <= wanted or least == whole else f"{least / whole:.2%} of their weights have to stay"
+        )
+        raise NothingToPrune(
+            f"target_sparsity {spec.target_sparsity} cannot be met: of {len(pool):,} units of pruning.granularity "
+            f"{str(spec.granularity)!r} in scope {spec.scope!r} {what}. Choose another target, or smaller units."
+        )
 
 
 def _require_outputs(model: PreTrainedModel, matrices: list[Matrix], spec: PruningSpec) -> None:

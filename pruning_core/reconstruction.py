@@ -115,8 +115,11 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
         systems *= there.unsqueeze(2) & there.unsqueeze(1)
         systems.diagonal(dim1=1, dim2=2).add_(torch.where(there, pull, 1.0))
         wanted = rest[places, rows.unsqueeze(1)] * there
-        found = torch.cholesky_solve(wanted.unsqueeze(2), torch.linalg.cholesky(systems)).squeeze(2)
-        fitted[rows] = fitted[rows].scatter_add(1, places, found * there)
+        factors, failed = torch.linalg.cholesky_ex(systems)
+        found = torch.cholesky_solve(wanted.unsqueeze(2), factors).squeeze(2)
+        # Where squares are beyond fp32 nothing can be solved, and weights stay as they were.
+        solved = there & (failed == 0).unsqueeze(1) & found.isfinite().all(dim=1, keepdim=True)
+        fitted[rows] = fitted[rows].scatter_add(1, places, found.where(solved, 0.0))
     if not biased:
         return fitted, None
     x, y = moments.inputs + mean_x, moments.targets + mean_y
@@ -224,7 +227,7 @@ class _Passes:
         fitted, found = fit(moments, weight, kept, biased=bias is not None)
         weight.copy_(fitted)
         if bias is not None and found is not None:
-            bias.copy_(found)
+            bias.copy_(found.where(found.isfinite(), bias))
         mark(weights.weight[where], self._mask[where], out=weights.computed[where])
 
     def _bias_of(self, module: nn.Module, number: int) -> tuple[Tensor | None, bool]:

@@ -71,7 +71,7 @@ class Pruning(Part):
         default=None,
         description="When the final density is reached, fit what is left of each matrix by least squares to what the "
         "dense model says in its place; masks stay from then on. Default: where methods that hardly look at the loss "
-        "prune the dense baseline to a half or less in a short run.",
+        "prune the dense baseline to 30 % or less in a short run.",
     )
     modules: str | None = Field(
         default=None,

@@ -96,6 +96,13 @@ def test_inputs_that_never_change_say_nothing() -> None:
     torch.testing.assert_close(bias, y.mean(dim=0) - weight @ x[0])
 
 
+def test_what_is_beyond_fp32_stays_as_it_was() -> None:
+    torch.manual_seed(0)
+    x, near, kept = torch.randn(50, 20) * 1e19, torch.randn(6, 20), torch.rand(6, 20) < 0.5
+    weight, _ = fit(moments_of(x, x @ near.T, biased=True), near, kept, biased=True)
+    assert torch.equal(weight, torch.where(kept, near, 0.0))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_family_comes_nearer_to_its_dense_model(name: str) -> None:
     model, dense = built(MODELS[name]), built(MODELS[name])

@@ -183,11 +183,11 @@ def spec_of_steps(method: str, density: float, steps: int) -> PruningSpec:
     return short_spec(method, target_sparsity=1 - density, training=training).resolved(3200, 384)
 
 
-@pytest.mark.parametrize("density", [0.6, 0.5, 0.03])
+@pytest.mark.parametrize("density", [0.4, 0.3, 0.03])
 @pytest.mark.parametrize("method", METHODS)
-def test_what_would_forget_it_is_fitted_to_the_baseline_where_half_is_left_or_less(method: str, density: float) -> None:
+def test_what_would_forget_it_is_fitted_to_the_baseline_where_little_is_left(method: str, density: float) -> None:
     resolved = spec_of_steps(method, density, 100)
-    fitted = method in {"magnitude", "rewind", "rpp", "obd"} and density < 0.6
+    fitted = method in {"magnitude", "rewind", "rpp", "obd"} and density < 0.4
     assert resolved.pruning.reconstruct is fitted
     schedule = resolved.pruning.schedule
     if fitted:
@@ -215,11 +215,11 @@ def test_what_would_forget_it_is_fitted_to_the_baseline_where_half_is_left_or_le
         {"training": {"start_from": "model"}},
         {"pruning": {"start_from_mask": True}},
         {"pruning": {"reconstruct": False}},
-        {"target_sparsity": 0.4},
+        {"target_sparsity": 0.6},
     ],
     ids=str,
 )
-def test_only_short_runs_of_the_baseline_to_a_half_are_fitted_unasked(otherwise: dict[str, object]) -> None:
+def test_only_short_runs_of_the_baseline_to_little_are_fitted_unasked(otherwise: dict[str, object]) -> None:
     changed = short_spec("magnitude", training={"dense_baseline": True, "max_steps": 60}).model_dump()
     for part, value in otherwise.items():
         changed[part] = {**changed[part], **value} if isinstance(value, dict) else value

@@ -248,6 +248,8 @@ def test_heads_are_refused_where_a_matrix_has_none_and_layers_where_there_is_one
         ("head", "global", 0.01, True),  # less than half of one of eight heads
         ("hybrid", "local", 0.9, True),
         ("layer", "global", 0.5, False),
+        ("row", "global", 0.0005, True),  # less than half a row
+        ("row", "global", 0.002, False),
     ],
 )
 def test_a_target_that_whole_units_cannot_meet_is_refused(
@@ -270,3 +272,12 @@ def test_a_target_that_whole_units_cannot_meet_is_refused(
     units = pruner.weights.units
     assert units is not None
     assert abs(sum(pruner.weights.kept()) - (1 - target) * len(pruner.weights)) <= float(units.sizes.max())
+
+
+@pytest.mark.parametrize("target", [1 / 9, 8 / 9])
+def test_a_target_is_taken_that_some_choice_of_unequal_units_meets(target: float) -> None:
+    """Two layers, of 8,192 weights and of 1,024: which goes is the method's to say, and not known beforehand."""
+    pruning = {"granularity": "layer", "modules": r"layer\.0\.|layer\.1\..*query"}
+    fields = {"method": "magnitude", "target_sparsity": target, "pruning": pruning, "training": {"max_steps": 100}}
+    spec = PruningSpec.model_validate(fields)
+    assert Pruner(tiny_model(), spec, spec.schedule(3200)).weights.units is not None
