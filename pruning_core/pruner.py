@@ -72,13 +72,20 @@ class Pruner:
         if keep_zeros:
             _require_target(self.weights, spec)
             schedule = schedule.from_density(self.weights.start_density)
-        if self.weights.units is not None:
-            _require_room(self.weights.units, spec, schedule)
         self.schedule = schedule
         self.density = self._selected_at = schedule.start_density
         if method.reads_outputs:
             _require_outputs(model, matrices, spec)
         method.start(self.weights, schedule)
+
+    def require_room(self, spec: PruningSpec) -> None:
+        """See that whole units can meet the target.
+
+        Raises:
+            NothingToPrune: no choice of them does.
+        """
+        if self.weights.units is not None:
+            _require_room(self.weights.units, spec, self.schedule)
 
     def begin(self) -> None:
         """Dense, or the first cut where the schedule has no warm-up."""

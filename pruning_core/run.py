@@ -178,7 +178,8 @@ class Run:
             self.checkpoint = Checkpoint.read(order.resume_from, fingerprint)
             self.position = self.checkpoint.position
         if self.position.phase == "dense":
-            Pruner(self.load(), self.spec, self.schedule)  # refuses now what it would after hours of dense training
+            # Refuse now what would be refused after hours of dense training.
+            Pruner(self.load(), self.spec, self.schedule).require_room(self.spec)
         self.material = Material(
             self.task,
             self.tokenizer,
@@ -218,6 +219,7 @@ class Run:
         distilled = self._distilled(dense)
         network = self._to_prune(dense)
         pruner = Pruner(network, self.spec, self.schedule, autocast_alone=self.bf16 and self.ranks.size == 1)
+        pruner.require_room(self.spec)
         if pruner.weights.method.calibrates and self.checkpoint is None:
             pruner.weights.input_norms = input_norms(
                 network, pruner.weights.matrices, self.tokenizer, self.task, self.train, seed=self.spec.training.seed

@@ -265,9 +265,10 @@ def test_a_target_that_whole_units_cannot_meet_is_refused(
     )
     if refused:
         with pytest.raises(NothingToPrune, match=f"target_sparsity {target} cannot be met"):
-            Pruner(tiny_model(), spec, spec.schedule(3200))
+            Pruner(tiny_model(), spec, spec.schedule(3200)).require_room(spec)
         return
     pruner = Pruner(tiny_model(), spec, spec.schedule(3200))
+    pruner.require_room(spec)
     pruner.update_masks(100)
     units = pruner.weights.units
     assert units is not None
@@ -280,4 +281,6 @@ def test_a_target_is_taken_that_some_choice_of_unequal_units_meets(target: float
     pruning = {"granularity": "layer", "modules": r"layer\.0\.|layer\.1\..*query"}
     fields = {"method": "magnitude", "target_sparsity": target, "pruning": pruning, "training": {"max_steps": 100}}
     spec = PruningSpec.model_validate(fields)
-    assert Pruner(tiny_model(), spec, spec.schedule(3200)).weights.units is not None
+    pruner = Pruner(tiny_model(), spec, spec.schedule(3200))
+    assert pruner.weights.units is not None
+    pruner.require_room(spec)
