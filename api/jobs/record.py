@@ -35,6 +35,7 @@ from api.problems import Missing
 from store import (
     Artifact,
     FilesExpired,
+    NotFound,
     ReadSession,
     attempts_of,
     get_artifact,
@@ -196,6 +197,9 @@ def download(here: Here, caller: Reader, job_id: JobId, name: str, request: Requ
     if not is_storable(name):
         raise Missing("There is no such file. GET the job's artifacts for what there is.")
     with here.database.read() as session:
-        _files_of(session, caller.team_id, job_id)
-        artifact = get_artifact(session, caller.team_id, job_id, name)
+        try:
+            artifact = get_artifact(session, caller.team_id, job_id, name)
+        except NotFound:
+            _files_of(session, caller.team_id, job_id)  # says why where there is none at all
+            raise
     return file_response(request, here.blobs, artifact)
