@@ -217,10 +217,18 @@ class SweepSummary(TypedDict):
     urls: dict[str, str]
 
 
+class SweepAdvice(TypedDict):
+    """What was said at submit of some of a sweep's jobs."""
+
+    warning: str
+    jobs: list[str]
+
+
 class Sweep(SweepSummary):
     """A sweep with its jobs and what they show together."""
 
     base: dict[str, object]
+    warnings: list[SweepAdvice]
     runs: list[Run]
     table: list[Row]
 

@@ -27,6 +27,13 @@ class RunView(BaseModel):
     url: str
 
 
+class SweepAdviceView(BaseModel):
+    """What was said at submit of some of a sweep's jobs."""
+
+    warning: str
+    jobs: list[str] = Field(description="The ids of those it was said of.")
+
+
 class SweepUrlsView(BaseModel):
     """Where to go on from a sweep."""
 
@@ -53,6 +60,7 @@ class SweepView(SweepSummaryView):
     """A sweep with its jobs and what they show together."""
 
     base: dict[str, object]
+    warnings: list[SweepAdviceView] = Field(description="Advice given at submit, each piece once.")
     runs: list[RunView] = Field(description="Its jobs, in the order of the grid.")
     table: list[RowView] = Field(description="A row for each setting, its seeds taken together.")
 
@@ -78,6 +86,10 @@ def sweep_view(sweep: Sweep, jobs: Sequence[Job]) -> SweepView:
     return SweepView(
         **dict(summary_view(sweep, [job.status for job in jobs])),
         base=dict(sweep.base),
+        warnings=[
+            SweepAdviceView(warning=warning, jobs=[job.id for job in jobs if warning in job.warnings])
+            for warning in dict.fromkeys(warning for job in jobs for warning in job.warnings)
+        ],
         runs=[
             RunView(
                 job=job.id,

@@ -43,6 +43,8 @@ def submit(
     with connect(context) as client:
         sweep = client.submit_sweep(read_spec(file), idempotency_key)
         say(f"Submitted {len(sweep['runs'])} jobs.")
+        for advice in sweep["warnings"]:
+            say(f"[yellow]{escape(advice['warning'])}[/] ({len(advice['jobs'])} of {len(sweep['runs'])} jobs)")
         if stay:
             with messages.status("") as spinner:
                 sweep = client.wait_for_sweep(sweep["id"], lambda each: spinner.update(_counts(each)))

@@ -23,6 +23,8 @@ def test_a_sweep_runs_to_its_table(service: Up, client: Client, spec: dict[str, 
         service.data_dir, "sweeps", "submit", "-", "--watch", "--json", stdin=json.dumps(sweep), timeout=280.0
     )
     assert done.code == 0, done.err
+    assert "may end where it answers everything alike" in done.err
+    assert "(1 of 2 jobs)" in done.err
     made = cast(dict[str, Any], done.json)
     assert made["jobs_by_status"] == {"succeeded": 2}
     assert [row["density"]["mean"] for row in made["table"]] == pytest.approx([0.5, 0.1], abs=0.02)

@@ -59,6 +59,18 @@ def test_a_sweep_is_a_job_for_every_combination(api: Api, sweep: dict[str, Any])
     assert api.as_other_team().get(f"/v1/sweeps/{made['id']}").status_code == 404
 
 
+def test_advice_is_given_once_with_the_jobs_it_is_of(api: Api, sweep: dict[str, Any]) -> None:
+    made = post(api, sweep).json()
+    said: dict[str, list[str]] = {}
+    for run in made["runs"]:
+        for warning in api.get(run["url"]).json()["warnings"]:
+            said.setdefault(warning, []).append(run["job"])
+    assert {advice["warning"]: advice["jobs"] for advice in made["warnings"]} == said
+    regime = next(advice for advice in made["warnings"] if "does not look at the loss" in advice["warning"])
+    of_magnitude = {"method": "magnitude", "target_sparsity": 0.9}
+    assert regime["jobs"] == [run["job"] for run in made["runs"] if of_magnitude.items() <= run["point"].items()]
+
+
 def test_any_field_of_how_a_model_is_pruned_may_vary(api: Api, sweep: dict[str, Any]) -> None:
     sweep["base"] |= {"method": "movement", "target_sparsity": 0.5, "training": {"epochs": 2, "seed": 7}}
     sweep["grid"] = {"pruning.granularity": ["element", {"block": [4, 4]}], "pruning.schedule.cooldown": [0.4, None]}
