@@ -152,6 +152,7 @@ def reconstruct(
             shared = next((place for place, number in enumerate(left) if passes.uses[number] > 1), len(left))
             now, left = left[: shared + 1], left[shared + 1 :]
             passes.carry_out(now)
+    weights.method.after_reconstruction()
     weights.apply()
 
 

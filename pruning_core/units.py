@@ -207,8 +207,8 @@ def _layers(matrices: Sequence[Matrix]) -> tuple[list[_Map], list[int]]:
     numbers = sorted({matrix.layer for matrix in matrices if matrix.layer is not None})
     if len(numbers) < 2 or any(matrix.layer is None for matrix in matrices):
         raise NothingToPrune(
-            "The model has no several layers to choose from (ALBERT's share their weights): use another "
-            "pruning.granularity."
+            "There are no several layers to choose from (ALBERT's share their weights, and pruning.modules may select "
+            "matrices of one alone): use another pruning.granularity."
         )
     maps = [
         _Map(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from math import ceil, floor, prod
+from math import ceil, floor, log10, prod
 from operator import attrgetter
 
 from api.jobs.findings import Findings
@@ -132,7 +132,7 @@ def _kinds(choice: _Choice, model: Model) -> tuple[Sequence[_Kind], Findings]:
 def _families(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
     kind = kind_of(choice.granularity)
     if kind == "layer":
-        return _layers(model, matrices, findings)
+        return _layers(choice, model, matrices, findings)
     if kind == "head":
         return _heads(choice, model, matrices, findings)
     if kind in MIXED:
@@ -240,20 +240,39 @@ def _mixed(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) 
     return _heads(choice, model, attention, findings) + found
 
 
-def _layers(model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
+def _layers(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
     """All layers are one family: some may go altogether."""
+    sizes = _by_layer(model, matrices)
+    if len(sizes) >= 2:
+        return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
+    if len(_by_layer(model, matrices_of(model))) >= 2:
+        findings.wrong(
+            ("pruning", "modules"),
+            f"pruning.modules {choice.modules!r} selects matrices of one layer alone, and granularity 'layer' leaves "
+            "one at least. Let it select those of several, or use another granularity.",
+        )
+    else:
+        findings.wrong(
+            ("pruning", "granularity"),
+            "The model has no several layers to choose from (ALBERT's share their weights). Use another granularity.",
+        )
+    return []
+
+
+def _by_layer(model: Model, matrices: Shapes) -> dict[str, int]:
+    """Weights of each layer."""
     architecture = ARCHITECTURES[model.model_type]
     sizes: dict[str, int] = {}
     for name, shape in matrices.items():
         block, _ = architecture.place(name) or ("", "")
         sizes[block] = sizes.get(block, 0) + prod(shape)
-    if len(sizes) < 2:
-        findings.wrong(
-            ("pruning", "granularity"),
-            "The model has no several layers to choose from (ALBERT's share their weights). Use another granularity.",
-        )
-        return []
-    return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
+    return sizes
+
+
+def _not_below(share: float) -> float:
+    """The same from above, for shares that may be very small."""
+    unit = 10.0 ** (floor(log10(share)) - 5)
+    return ceil(share / unit) * unit
 
 
 def _not_above(share: float) -> float:
@@ -266,7 +285,7 @@ def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:
     kept = round(spec.final_density * kind.weights)
     if 2 * (kind.weights - kept) < kind.smallest:
         what = f"{kind.weights:,} weights" if kind.smallest == 1 else f"{kind.units:,} {kind.name}s"
-        least = (1 if kind.smallest == 1 else ceil(kind.smallest / 2)) / kind.weights
+        least = _not_below((1 if kind.smallest == 1 else ceil(kind.smallest / 2)) / kind.weights)
         findings.wrong(
             ("target_sparsity",),
             f"target_sparsity {spec.target_sparsity} removes none of {what}. Raise it to at least {least:.6g}.",

@@ -207,6 +207,9 @@ class Method(ABC):
     def after_selection(self) -> None:  # noqa: B027  # most methods need no such hook
         """Act when the masks for the next forward pass are known."""
 
+    def after_reconstruction(self) -> None:  # noqa: B027  # most methods need no such hook
+        """Act when weights have been fitted to the dense model, such as they are without what scales them."""
+
     def before_writing(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
         """Draw what is random in the effective weights, which are about to be written."""
 

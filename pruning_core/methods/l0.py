@@ -27,6 +27,8 @@ _OPEN = 2.2
 _NEAR, _FAR = 1.0, 4.0
 #: Kept shares up to which little, and from which much is left.
 _LITTLE, _MUCH = 0.1, 0.5
+#: From this score on it is 1, with something to spare: σ(S) > (1 - l) / (r - l) = 0.917.
+_WIDE_OPEN = 3.0
 #: A gate's test-time value is above zero from this score on: σ(S) = -l / (r - l).
 SHUT_BELOW = math.log(-LOWER / UPPER)
 
@@ -45,7 +47,6 @@ class L0(LearnedScores):
     source: ClassVar[str] = "Louizos, Welling & Kingma 2018 (arXiv 1712.01312); arXiv 2005.07683, section 3"
     forgets: ClassVar[float] = 4.0
     hides_mask: ClassVar[bool] = True
-    unfit: ClassVar[str | None] = "its gates scale the weights that stay"
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")
@@ -150,6 +151,11 @@ class L0(LearnedScores):
             if self._optimizer is not None:
                 for part in self.weights.trained_scores:
                     self._optimizer.state[part]["exp_avg"].zero_()
+
+    def after_reconstruction(self) -> None:
+        """Weights are fitted as they are: from then on the gates of those that stay are open for good."""
+        score = self.weights.score
+        score.copy_(score.clamp(min=_WIDE_OPEN).where(self.weights.mask, score))
 
     def _take_over_gates(self, power: float) -> None:
         """W ← W ⊙ zᵖ for the weights that stay, z their gates at test time.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from api.jobs.matrices import _not_below
 from tests.tiny import save_tiny_model
 from tests.unit.api.calling import Api, detail, pointers
 
@@ -56,8 +57,23 @@ def test_a_unit_of_each_must_be_left(
 
 def test_a_target_below_half_a_unit_removes_nothing(api: Api, spec: dict[str, Any]) -> None:
     for granularity, count in (("layer", "2 layers"), ("head", "4 heads")):
-        answer = api.submit({**spec, "target_sparsity": 0.1, "pruning": {"granularity": granularity}})
-        assert f"removes none of {count}" in detail(answer, "/target_sparsity")
+        pruned = {**spec, "pruning": {"granularity": granularity}}
+        said = detail(api.submit({**pruned, "target_sparsity": 0.1}), "/target_sparsity")
+        assert f"removes none of {count}" in said
+        least = float(said.partition("Raise it to at least ")[2].rstrip("."))
+        assert api.submit({**pruned, "target_sparsity": least}).status_code == 202, "the remedy helps"
+
+
+@pytest.mark.parametrize("share", [1 / 3, 1e-7 / 3, 0.5, 2 / 3e5, 9.999995e-4])
+def test_a_share_to_raise_to_is_not_below(share: float) -> None:
+    assert share <= float(f"{_not_below(share):.6g}") <= share * (1 + 1.1e-5)
+
+
+def test_of_one_layer_none_can_go(api: Api, spec: dict[str, Any]) -> None:
+    pruning = {"granularity": "layer", "modules": r"layer\.0"}
+    answer = api.submit({**spec, "target_sparsity": 0.5, "pruning": pruning})
+    assert pointers(answer) == {"/pruning/modules"}
+    assert "selects matrices of one layer alone" in detail(answer, "/pruning/modules")
 
 
 def test_two_of_four_needs_half_and_inputs_in_fours(api: Api, spec: dict[str, Any]) -> None:
