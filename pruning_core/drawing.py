@@ -148,7 +148,10 @@ def _schedule(report: Report) -> _Made:
     axes.set_ylabel("kept weights, %")
     axes.set_ylim(0, None)
     axes.legend()
-    return figure, "Density schedule", f"From {asked[0]:.1%} of the prunable weights down to {asked[-1]:.1%}."
+    caption = f"From {asked[0]:.1%} of the prunable weights down to {asked[-1]:.1%}."
+    if asked[0] == asked[-1]:
+        caption = f"{asked[0]:.1%} of the prunable weights from the first step on."
+    return figure, "Density schedule", caption
 
 
 def _layers(report: Report) -> _Made:

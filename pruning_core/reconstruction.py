@@ -2,10 +2,10 @@
 
 Matrix by matrix, in the order in which the model computes, each row's kept weights and its bias are chosen so that from
 what the *pruned* layers before it now say comes what the *dense* model says in its place, on some training rows:
-min Σ‖w·x̂ + b - y‖² + λ‖w - w₀‖². That inputs are the pruned model's and targets the dense one's, so that a layer makes
-up for what those before it have lost, is from He et al. 2017 (arXiv 1707.06168, section 3.2), for channels; fitting
-single weights under a mask, row by row, is Optimal Brain Compression's and SparseGPT's problem (Frantar & Alistarh,
-arXiv 2208.11580, 2301.00774), solved here exactly.
+min Σ‖w·x̂ + b - y‖² + Σ λᵢ(wᵢ - w₀ᵢ)². That inputs are the pruned model's and targets the dense one's, so that a layer
+makes up for what those before it have lost, is from He et al. 2017 (arXiv 1707.06168, section 3.2), for channels;
+fitting single weights under a mask, row by row, is Optimal Brain Compression's and SparseGPT's problem (Frantar &
+Alistarh, arXiv 2208.11580, 2301.00774), solved here exactly.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 #: Looked at: no more rows than this, and no more tokens once they are padded. They go through the model together.
 ROWS, TOKENS = 256, 8192
-#: λ, as a share of the inputs' mean square; and at the least, where inputs never change.
-RIDGE, _LEAST_PULL = 1e-2, 1e-10
+#: λ, as a share of each input's square, so that none of large values holds the others where they are; as a share of
+#: their mean where an input hardly changes; and at the least, where none does.
+RIDGE, RIDGE_OF_MEAN, _LEAST_PULL = 1e-2, 1e-8, 1e-10
 #: Numbers of the systems of equations that are solved together.
 _TOGETHER = 1 << 22
 
@@ -97,7 +98,9 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
         across = across - moments.count * torch.outer(mean_x, mean_y)
     fitted = torch.where(kept, weight, 0.0)
     rest = across - among @ fitted.T  # [in, out]: what is left to be explained
-    pull = (RIDGE * among.diagonal().mean()).clamp(min=_LEAST_PULL)
+    squares = among.diagonal()
+    pull = torch.maximum(RIDGE * squares, RIDGE_OF_MEAN * squares.mean()).clamp(min=_LEAST_PULL)  # [in]
+    scale = (squares + pull).rsqrt()  # systems in units in which each input is as large as the others
     counts = kept.sum(dim=1)
     order = counts.argsort()
     start = 0
@@ -111,12 +114,14 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
             continue
         places = kept[rows].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]  # [rows, most]
         there = torch.arange(most, device=kept.device) < counts[rows].unsqueeze(1)
+        units = torch.where(there, scale[places], 0.0)
         systems = among[places.unsqueeze(2), places.unsqueeze(1)]
-        systems *= there.unsqueeze(2) & there.unsqueeze(1)
-        systems.diagonal(dim1=1, dim2=2).add_(torch.where(there, pull, 1.0))
-        wanted = rest[places, rows.unsqueeze(1)] * there
+        systems.diagonal(dim1=1, dim2=2).add_(pull[places])
+        systems *= units.unsqueeze(2) * units.unsqueeze(1)
+        systems.diagonal(dim1=1, dim2=2).add_((~there).float())
+        wanted = rest[places, rows.unsqueeze(1)] * units
         factors, failed = torch.linalg.cholesky_ex(systems)
-        found = torch.cholesky_solve(wanted.unsqueeze(2), factors).squeeze(2)
+        found = torch.cholesky_solve(wanted.unsqueeze(2), factors).squeeze(2) * units
         # Where squares are beyond fp32 nothing can be solved, and weights stay as they were.
         solved = there & (failed == 0).unsqueeze(1) & found.isfinite().all(dim=1, keepdim=True)
         fitted[rows] = fitted[rows].scatter_add(1, places, found.where(solved, 0.0))

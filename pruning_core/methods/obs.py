@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from pruning_core.schedule import Schedule
 
 
+#: What fewer steps say of the curvature is noise: of sentence pairs cut to 3 % in 60 steps, and fitted to the dense
+#: model, 0.51 stays with one selection at the end of the 24 steps' window, 0.38 with three and 0.34 with ten.
+LEAST_GRADIENTS = 20
+
+
 class ObsParameters(MethodParameters):
     """Settings of block optimal brain surgeon."""
 
@@ -26,7 +31,13 @@ class ObsParameters(MethodParameters):
     dampening: float = Field(
         default=1e-7, ge=1e-12, le=1.0, description="Added to the Fisher matrix's diagonal before it is inverted."
     )
-    updates: int = Field(default=10, ge=1, le=1000, description="How often the masks are selected in the window.")
+    updates: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="How often the masks are selected in the window, as far as each time can look at the gradients of "
+        f"{LEAST_GRADIENTS} steps.",
+    )
 
 
 class OptimalBrainSurgeon(Method):
@@ -59,7 +70,7 @@ class OptimalBrainSurgeon(Method):
         shape = (self._blocks, self._size, self._size)
         self._inverse = weights.buffers.setdefault("inverse_fisher", weights.weight.new_zeros(shape))
         window = max(1, schedule.total_steps - schedule.cooldown_steps - schedule.warmup_steps)
-        self._every = max(1, window // parameters.updates)
+        self._every = window // max(1, min(parameters.updates, window // LEAST_GRADIENTS))
         # The last selection; a one-shot cut may come after the window.
         self._end = max(schedule.warmup_steps, schedule.total_steps - schedule.cooldown_steps)
         self._reset()

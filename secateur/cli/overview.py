@@ -105,6 +105,8 @@ def _print(found: Comparison) -> None:
     jobs = found["jobs"]
     listing = table("", *(job["job"][-8:] for job in jobs))
     for field, values in found["differences"].items():
+        if field == "name":  # which follows by itself
+            continue
         listing.add_row(escape(field), *(escape(_short(value)) for value in values))
     listing.add_section()
     listing.add_row("name", *(escape(job["name"] or "–") for job in jobs))

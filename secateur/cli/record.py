@@ -112,6 +112,9 @@ def masks(
     if as_json:
         print_json(found)
         return
+    if not found:
+        say(f"{job_id} has left no masks yet: they come with its result.")
+        return
     listing = table("kept", "of", "density", "shape", "layer", right=("kept", "of", "density"))
     for each in found:
         shape = " × ".join(map(str, each["shape"]))

@@ -71,7 +71,7 @@ def test_a_spec_is_checked_without_a_job(service: Up, client: Client, spec: dict
 
 
 def test_jobs_are_compared(service: Up, client: Client, job: Job, waiting_spec: dict[str, object]) -> None:
-    other = client.submit(waiting_spec | {"method": "magnitude"})
+    other = client.submit(waiting_spec | {"method": "magnitude", "name": "the other"})
     client.cancel(other["id"])
     ids = [job["id"], other["id"]]
     found = client.compare(ids)
@@ -81,6 +81,9 @@ def test_jobs_are_compared(service: Up, client: Client, job: Job, waiting_spec: 
     text = shown(service, "compare", *ids)
     assert "movement" in text
     assert "(dense 0." in text
+    assert text.count("the other") == 1
+    without = secateur(service.data_dir, "masks", other["id"])
+    assert (without.out, "has left no masks yet" in without.err) == ("", True)
     for table in (client.compare_csv(ids), shown(service, "compare", *ids, "--csv")):
         assert [row["method"] for row in csv.DictReader(io.StringIO(table))] == ["movement", "magnitude"]
 

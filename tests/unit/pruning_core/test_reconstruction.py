@@ -20,7 +20,7 @@ from pruning_core.probing import random_inputs
 from pruning_core.prunable import prunable_matrices
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank
-from pruning_core.reconstruction import RIDGE, ROWS, TOKENS, Moments, fit, reconstruct, some_rows
+from pruning_core.reconstruction import RIDGE, RIDGE_OF_MEAN, ROWS, TOKENS, Moments, fit, reconstruct, some_rows
 from pruning_core.run import Run
 from pruning_core.schedule import Schedule
 from pruning_core.splits import encode_splits
@@ -47,11 +47,12 @@ def least_squares(x: Tensor, y: Tensor, near: Tensor, kept: Tensor, *, biased: b
     inputs, targets = x.double().numpy(), y.double().numpy()
     mean_x, mean_y = (inputs.mean(axis=0), targets.mean(axis=0)) if biased else (0 * inputs[0], 0 * targets[0])
     inputs, targets = inputs - mean_x, targets - mean_y
-    pull = RIDGE * (inputs**2).sum(axis=0).mean()
+    squares = (inputs**2).sum(axis=0)
+    pull = np.maximum(RIDGE * squares, RIDGE_OF_MEAN * squares.mean())
     weight = np.zeros(near.shape)
     for row, keep in enumerate(kept.numpy()):
-        system = np.vstack([inputs[:, keep], np.sqrt(pull) * np.eye(keep.sum())])
-        wanted = np.concatenate([targets[:, row], np.sqrt(pull) * near.double().numpy()[row, keep]])
+        system = np.vstack([inputs[:, keep], np.diag(np.sqrt(pull[keep]))])
+        wanted = np.concatenate([targets[:, row], np.sqrt(pull[keep]) * near.double().numpy()[row, keep]])
         weight[row, keep] = np.linalg.lstsq(system, wanted)[0]
     return torch.from_numpy(weight), torch.from_numpy(mean_y - weight @ mean_x)
 
@@ -94,6 +95,17 @@ def test_inputs_that_never_change_say_nothing() -> None:
     weight, bias = fit(moments_of(x, y, biased=True), near, kept, biased=True)
     torch.testing.assert_close(weight, torch.where(kept, near, 0.0))
     torch.testing.assert_close(bias, y.mean(dim=0) - weight @ x[0])
+
+
+def test_an_input_of_large_values_does_not_hold_the_others() -> None:
+    torch.manual_seed(0)
+    x, meant = torch.randn(500, 8), torch.randn(6, 8)
+    x[:, 0] *= 1000
+    near = torch.zeros(6, 8)
+    near[:, 0] = meant[:, 0]
+    kept = torch.ones(6, 8, dtype=torch.bool)
+    weight, _ = fit(moments_of(x, x @ meant.T, biased=True), near, kept, biased=True)
+    torch.testing.assert_close(weight[:, 1:], meant[:, 1:] / (1 + RIDGE), rtol=0.05, atol=0.02)
 
 
 def test_what_is_beyond_fp32_stays_as_it_was() -> None:
