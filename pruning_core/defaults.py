@@ -30,9 +30,11 @@ def rate_to_learn_anew(density: float, empty: float = _EMPTY) -> float:
     return 1.0 + (empty - 1.0) * (1.0 - density) ** _POWER
 
 
-#: Up to which density short runs fit what is left to the dense baseline by themselves: with `magnitude` 60 steps of
-#: sentence pairs end at 0.69 so at 30 %, at 0.61 without; at 50 % the gain is small, and the fit takes its time.
-RECONSTRUCTED_UP_TO = 0.3
+#: From which density down short runs fit what is left to the dense baseline by themselves: where the loss has little
+#: say in what goes, and elsewhere. With `magnitude` 60 steps of sentence pairs end at 0.69 so at 30 %, at 0.61 without;
+#: at 50 % the gain is small, and the fit takes its time. With `movement`, `taylor` and their like nothing is gained at
+#: 10 %; at 3 % they end at 0.56, and at 0.33 to 0.49 without.
+FITTED_FROM_BY_WEIGHTS, FITTED_FROM = 0.3, 0.05
 #: What has been fitted can be overwritten again: how much faster than usual it may learn depends on how many steps
 #: there are to make up for that.
 _CAREFUL, _CAREFUL_UP_TO, _BOLD, _BOLD_FROM = 1.6, 100, 3.5, 150

@@ -12,7 +12,6 @@ from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
 from pruning_core.defaults import (
     DEFAULT_WARMUP,
-    RECONSTRUCTED_UP_TO,
     SHORT_RUN,
     default_cooldown,
     default_dense_learning_rate,
@@ -187,8 +186,10 @@ class PruningSpec(Part):
         """Whether what is left is fitted to the dense model, the default where the spec does not say."""
         if self.pruning.reconstruct is not None:
             return self.pruning.reconstruct
-        short = total_steps <= METHODS[self.method].reconstructs_up_to and self.starts_from(total_steps) == "dense"
-        return short and self.final_density <= RECONSTRUCTED_UP_TO and self.granularity != "layer"
+        method = METHODS[self.method]
+        short = total_steps <= method.reconstructs_up_to and self.starts_from(total_steps) == "dense"
+        able = method.unfit is None and self.granularity != "layer" and not self.pruning.freeze_weights
+        return short and able and self.final_density <= method.reconstructs_from
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.

@@ -61,8 +61,6 @@ REFUSALS: list[tuple[str, Fields, str]] = [
      "shape must be 'one_shot' with training.epochs 0: without steps there is nothing gradual. Leave it out"),
     ("magnitude", {"training": {"epochs": 0}, "distillation": {}}, "training.epochs 0 trains nothing, so there is "
      "nothing to distil"),
-    ("l0", {"pruning": {"reconstruct": True}},
-     "pruning.reconstruct does not go with method 'l0': its gates scale the weights that stay. Use 'movement', "),
     ("layerdrop", {"pruning": {"reconstruct": True}},
      "pruning.reconstruct does not go with method 'layerdrop': the layers that stay are whole. Use "),
     ("movement", {"pruning": {"reconstruct": True, "freeze_weights": True}},

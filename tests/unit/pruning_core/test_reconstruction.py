@@ -218,8 +218,11 @@ def run_of(folder: Path, method: str = "magnitude", **pruning: object) -> Run:
     return Run(order, OneRank(torch.device("cpu")))
 
 
-@pytest.mark.parametrize("shape", ["one_shot", "cubic"])
-@pytest.mark.parametrize("method", ["magnitude", "movement", "obd"])
+@pytest.mark.parametrize(
+    ("method", "shape"),
+    [(method, shape) for method in ("magnitude", "movement", "obd") for shape in ("one_shot", "cubic")]
+    + [("l0", "cubic"), ("soft_movement", "cubic"), ("obs", "cubic")],
+)
 def test_what_is_left_is_fitted_to_the_baseline_when_the_density_is_reached(
     method: str, shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +240,8 @@ def test_what_is_left_is_fitted_to_the_baseline_when_the_density_is_reached(
         kept.append(weights.mask.clone())
         reconstruct(weights, model, target, batch, bf16=bf16)
         fitted.append(weights.weight.clone())
+        for matrix, where in zip(weights.matrices, weights.slices, strict=True):
+            assert torch.equal(matrix.parameter.flatten(), weights.weight[where]), "nothing scales what was fitted"
 
     monkeypatch.setattr(training, "reconstruct", watched)
     pruner, _ = run.fine_prune(dense)
@@ -245,6 +250,9 @@ def test_what_is_left_is_fitted_to_the_baseline_when_the_density_is_reached(
     assert int(kept[0].sum()) == round(0.1 * len(pruner.weights))
     assert not bool(fitted[0][~kept[0]].any())
     assert not torch.equal(pruner.weights.weight, fitted[0])
+    trained = pruner.weights.weight.where(kept[0], 0.0)
+    for matrix, where in zip(pruner.weights.matrices, pruner.weights.slices, strict=True):
+        assert torch.equal(matrix.parameter.flatten(), trained[where]), "nor what is trained"
     assert run.position.seconds["pruning"] > 0
 
 

@@ -111,9 +111,9 @@ def test_methods_with_moments_of_their_own_go_on_from_each_of_them(
     assert_resumes(model_dir, tmp_path, short_spec(method, pruning=changes), cut)
 
 
-def fitted(distillation: object = None, **schedule: object) -> PruningSpec:
+def fitted(method: str = "magnitude", *, distillation: object = None, **schedule: object) -> PruningSpec:
     pruning = {"reconstruct": True, "schedule": schedule}
-    return short_spec("magnitude", training={"dense_baseline": True}, distillation=distillation, pruning=pruning)
+    return short_spec(method, training={"dense_baseline": True}, distillation=distillation, pruning=pruning)
 
 
 VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
@@ -138,6 +138,8 @@ VARIANTS: dict[str, tuple[Callable[[], PruningSpec], int]] = {
     "to be fitted at once, at the dense phase's end": (lambda: fitted(shape="one_shot", warmup=0.0), 24),
     "to be fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 29),
     "just fitted to the dense baseline": (lambda: fitted(shape="cubic", cooldown=0.5), 36),
+    "gates, just fitted to the dense baseline": (lambda: fitted("l0", cooldown=0.5), 36),
+    "gates, to be fitted to the dense baseline": (lambda: fitted("l0", cooldown=0.5), 35),
     "to be fitted, with hidden states": (lambda: fitted(distillation={"hidden": 1.0}, shape="cubic"), 27),
     "distillation": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 33),
     "distillation, in the dense phase": (lambda: short_spec(distillation={}, training={"dense_baseline": True}), 5),
