@@ -70,8 +70,8 @@ class Pruning(Part):
     reconstruct: bool | None = Field(
         default=None,
         description="When the final density is reached, fit what is left of each matrix by least squares to what the "
-        "dense model says in its place; masks stay from then on. Default: where methods that hardly look at the loss "
-        "prune the dense baseline to 30 % or less in a short run.",
+        "dense model says in its place; masks stay from then on. Default: in short runs that prune the dense "
+        "baseline to 5 % or less; to 30 % or less with methods that hardly look at the loss.",
     )
     modules: str | None = Field(
         default=None,
