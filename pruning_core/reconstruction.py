@@ -28,9 +28,9 @@ from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 #: Looked at: no more rows than this, and no more tokens once they are padded. They go through the model together.
 ROWS, TOKENS = 256, 8192
-#: λ, as a share of each input's square, so that none of large values holds the others where they are; as a share of
-#: their mean where an input hardly changes; and at the least, where none does.
-RIDGE, RIDGE_OF_MEAN, _LEAST_PULL = 1e-2, 1e-8, 1e-10
+#: λ, as a share of each input's square, so that none of large values holds the others where they are; but of no less
+#: than a share of their median, for what hardly changes would be taken for anything; and at the least, where none does.
+RIDGE, OF_MEDIAN, _LEAST_PULL = 1e-2, 0.1, 1e-10
 #: Numbers of the systems of equations that are solved together.
 _TOGETHER = 1 << 22
 
@@ -99,7 +99,8 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
     fitted = torch.where(kept, weight, 0.0)
     rest = across - among @ fitted.T  # [in, out]: what is left to be explained
     squares = among.diagonal()
-    pull = torch.maximum(RIDGE * squares, RIDGE_OF_MEAN * squares.mean()).clamp(min=_LEAST_PULL)  # [in]
+    pull = RIDGE * torch.maximum(squares, OF_MEDIAN * squares.median())  # [in]
+    pull = pull.clamp(min=_LEAST_PULL)
     scale = (squares + pull).rsqrt()  # systems in units in which each input is as large as the others
     counts = kept.sum(dim=1)
     order = counts.argsort()

@@ -20,7 +20,7 @@ from pruning_core.probing import random_inputs
 from pruning_core.prunable import prunable_matrices
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank
-from pruning_core.reconstruction import RIDGE, RIDGE_OF_MEAN, ROWS, TOKENS, Moments, fit, reconstruct, some_rows
+from pruning_core.reconstruction import OF_MEDIAN, RIDGE, ROWS, TOKENS, Moments, fit, reconstruct, some_rows
 from pruning_core.run import Run
 from pruning_core.schedule import Schedule
 from pruning_core.splits import encode_splits
@@ -48,7 +48,7 @@ def least_squares(x: Tensor, y: Tensor, near: Tensor, kept: Tensor, *, biased: b
     mean_x, mean_y = (inputs.mean(axis=0), targets.mean(axis=0)) if biased else (0 * inputs[0], 0 * targets[0])
     inputs, targets = inputs - mean_x, targets - mean_y
     squares = (inputs**2).sum(axis=0)
-    pull = np.maximum(RIDGE * squares, RIDGE_OF_MEAN * squares.mean())
+    pull = RIDGE * np.maximum(squares, OF_MEDIAN * np.sort(squares)[(len(squares) - 1) // 2])
     weight = np.zeros(near.shape)
     for row, keep in enumerate(kept.numpy()):
         system = np.vstack([inputs[:, keep], np.diag(np.sqrt(pull[keep]))])
