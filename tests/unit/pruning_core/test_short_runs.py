@@ -187,7 +187,7 @@ def spec_of_steps(method: str, density: float, steps: int) -> PruningSpec:
 @pytest.mark.parametrize("method", METHODS)
 def test_what_would_forget_it_is_fitted_to_the_baseline_where_little_is_left(method: str, density: float) -> None:
     resolved = spec_of_steps(method, density, 100)
-    by_weights = method in {"magnitude", "rewind", "rpp", "obd", "obs"}
+    by_weights = method in {"magnitude", "rewind", "rpp", "obd", "obs", "wanda"}
     fitted = density <= (0.3 if by_weights else 0.05) and METHODS[method].unfit is None and resolved.trains
     assert resolved.pruning.reconstruct is fitted
     schedule = resolved.pruning.schedule
