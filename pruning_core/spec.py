@@ -180,16 +180,20 @@ class PruningSpec(Part):
         if training.start_from is not None:
             return training.start_from
         can = training.dense_baseline and self.trains and not pruning.freeze_weights and not pruning.start_from_mask
-        return "dense" if can and (total_steps <= SHORT_RUN or pruning.reconstruct) else "model"
+        fitted = self._is_best_fitted(total_steps) if pruning.reconstruct is None else pruning.reconstruct
+        return "dense" if can and (fitted or total_steps <= SHORT_RUN) else "model"
 
     def reconstructs(self, total_steps: int) -> bool:
         """Whether what is left is fitted to the dense model, the default where the spec does not say."""
         if self.pruning.reconstruct is not None:
             return self.pruning.reconstruct
+        return self._is_best_fitted(total_steps) and self.starts_from(total_steps) == "dense"
+
+    def _is_best_fitted(self, total_steps: int) -> bool:
+        """Whether what is left of a dense model by so short a run is best fitted to it, where that can be done."""
         method = METHODS[self.method]
-        short = total_steps <= method.reconstructs_up_to and self.starts_from(total_steps) == "dense"
         able = method.unfit is None and self.granularity != "layer" and not self.pruning.freeze_weights
-        return short and able and self.final_density <= method.reconstructs_from
+        return able and total_steps <= method.reconstructs_up_to and self.final_density <= method.reconstructs_from
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from pruning_core.defaults import FITTED_FROM, SHORT_RUN
+from pruning_core.defaults import FITTED_FROM, FITTED_UP_TO
 from pruning_core.granularity import KINDS
 from pruning_core.schedule import Schedule, Shape
 
@@ -89,7 +89,7 @@ class Method(ABC):
 
     #: Up to how many steps a short run fits what is left to the dense baseline (`pruning.reconstruct`) where the spec
     #: does not say.
-    reconstructs_up_to: ClassVar[int] = SHORT_RUN
+    reconstructs_up_to: ClassVar[int] = FITTED_UP_TO
     #: And from which kept share down.
     reconstructs_from: ClassVar[float] = FITTED_FROM
     #: Why it cannot be fitted; None where it can.

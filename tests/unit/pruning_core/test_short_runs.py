@@ -201,6 +201,10 @@ def test_what_would_forget_it_is_fitted_to_the_baseline_where_little_is_left(met
             few, hundred, between, longer = rates
             assert longer == pytest.approx(2e-4 * (1 + 2.5 * (1 - density) ** 4), rel=0.05)
             assert few == hundred < between < longer
+            late = spec_of_steps(method, density, 500)
+            assert (late.pruning.reconstruct, late.training.start_from) == (True, "dense")
+            assert few < (late.training.learning_rate or 0.0) < longer
+            assert spec_of_steps(method, density, 501).pruning.reconstruct is False
         if method == "magnitude":
             assert (schedule.shape, schedule.warmup) == ("one_shot", 0.0)
     if fitted and "cubic" in METHODS[method].shapes and METHODS[method].order:
@@ -211,7 +215,7 @@ def test_what_would_forget_it_is_fitted_to_the_baseline_where_little_is_left(met
 @pytest.mark.parametrize(
     "otherwise",
     [
-        {"training": {"max_steps": 301}},
+        {"training": {"max_steps": 501}},
         {"training": {"dense_baseline": False}},
         {"training": {"start_from": "model"}},
         {"pruning": {"start_from_mask": True}},
