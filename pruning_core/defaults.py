@@ -35,9 +35,9 @@ def rate_to_learn_anew(density: float, empty: float = _EMPTY) -> float:
 #: at 50 % the gain is small, and the fit takes its time. With `movement`, `taylor` and their like nothing is gained at
 #: 10 %; at 3 % they end at 0.56, and at 0.33 to 0.49 without.
 FITTED_FROM_BY_WEIGHTS, FITTED_FROM = 0.3, 0.05
-#: And up to how many steps. Pairs of sentences that are cut to 3 % while 308 steps teach the given model its task end at
-#: one class with `magnitude`, `l0` and `obd`, and at 0.53 with `movement`; what is left of the baseline, fitted, makes
-#: 0.47, 0.64 and 0.70 of 300. Of 600 `movement` makes 0.74 so, and 0.73 without.
+#: And up to how many steps. Pairs of sentences that are cut to 3 % while 308 steps teach the given model its task end
+#: at one class with `magnitude`, `l0` and `obd`, and at 0.53 with `movement`; what is left of the baseline, fitted,
+#: makes 0.47 of 300 with `magnitude`, 0.64 with `l0`, 0.70 with `movement`. Of 600 this makes 0.74, and 0.73 without.
 FITTED_UP_TO = 500
 #: What has been fitted can be overwritten again: how much faster than usual it may learn depends on how many steps
 #: there are to make up for that.

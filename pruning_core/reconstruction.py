@@ -28,9 +28,11 @@ from pruning_core.tasks.base import Batch, EncodedSplit, Task
 
 #: Looked at: no more rows than this, and no more tokens once they are padded. They go through the model together.
 ROWS, TOKENS = 256, 8192
-#: λ, as a share of each input's square, so that none of large values holds the others where they are; but of no less
-#: than a share of their median, for what hardly changes would be taken for anything; and at the least, where none does.
-RIDGE, OF_MEDIAN, _LEAST_PULL = 1e-2, 0.1, 1e-10
+#: λ, as a share of each input's square, so that none of large values holds the others where they are; of no less than
+#: shares of their median and mean, for what hardly changes would be made to explain anything; and at the least.
+RIDGE, OF_MEDIAN, OF_MEAN, _LEAST_PULL = 1e-2, 0.1, 1e-2, 1e-10
+#: And the square of a share of its mean, four times what rounding to bf16 may change: on noise nothing is to be built.
+ROUNDING = 2.0**-6
 #: Numbers of the systems of equations that are solved together.
 _TOGETHER = 1 << 22
 
@@ -92,14 +94,16 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
         [out, in] and, where biased, [out].
     """
     among, across = moments.among, moments.across
+    mean_x, mean_y = moments.x / moments.count, moments.y / moments.count
+    x, y = moments.inputs + mean_x, moments.targets + mean_y
     if biased:
-        mean_x, mean_y = moments.x / moments.count, moments.y / moments.count
         among = among - moments.count * torch.outer(mean_x, mean_x)
         across = across - moments.count * torch.outer(mean_x, mean_y)
     fitted = torch.where(kept, weight, 0.0)
     rest = across - among @ fitted.T  # [in, out]: what is left to be explained
     squares = among.diagonal()
-    pull = RIDGE * torch.maximum(squares, OF_MEDIAN * squares.median())  # [in]
+    usual = torch.maximum(OF_MEDIAN * squares.median(), OF_MEAN * squares.mean())
+    pull = RIDGE * torch.maximum(squares, usual) + moments.count * (ROUNDING * x).square()  # [in]
     pull = pull.clamp(min=_LEAST_PULL)
     scale = (squares + pull).rsqrt()  # systems in units in which each input is as large as the others
     counts = kept.sum(dim=1)
@@ -128,7 +132,6 @@ def fit(moments: Moments, weight: Tensor, kept: Tensor, *, biased: bool) -> tupl
         fitted[rows] = fitted[rows].scatter_add(1, places, found.where(solved, 0.0))
     if not biased:
         return fitted, None
-    x, y = moments.inputs + mean_x, moments.targets + mean_y
     return fitted, y - fitted @ x
 
 

@@ -163,7 +163,8 @@ class Training(Part):
         default=None,
         description="What is pruned: the job's `model` as it is, or the `dense` baseline, which is fine-tuned first "
         "anyway. Default: `dense` in runs of up to 300 steps, in which a model has no time to learn a task while it is "
-        "pruned, and where what is left is fitted to it (`pruning.reconstruct`); `model` in longer ones, with frozen weights, and with a mask to start from.",
+        "pruned, and where what is left is fitted to it (`pruning.reconstruct`); `model` in longer ones, with frozen "
+        "weights, and with a mask to start from.",
     )
     freeze_embeddings: bool = Field(default=True, description="Keep embeddings as pretrained, as in the paper.")
     dense_baseline: bool = Field(

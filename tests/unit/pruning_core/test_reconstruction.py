@@ -20,7 +20,18 @@ from pruning_core.probing import random_inputs
 from pruning_core.prunable import prunable_matrices
 from pruning_core.pruner import Pruner
 from pruning_core.ranks import OneRank
-from pruning_core.reconstruction import OF_MEDIAN, RIDGE, ROWS, TOKENS, Moments, fit, reconstruct, some_rows
+from pruning_core.reconstruction import (
+    OF_MEAN,
+    OF_MEDIAN,
+    RIDGE,
+    ROUNDING,
+    ROWS,
+    TOKENS,
+    Moments,
+    fit,
+    reconstruct,
+    some_rows,
+)
 from pruning_core.run import Run
 from pruning_core.schedule import Schedule
 from pruning_core.splits import encode_splits
@@ -48,7 +59,8 @@ def least_squares(x: Tensor, y: Tensor, near: Tensor, kept: Tensor, *, biased: b
     mean_x, mean_y = (inputs.mean(axis=0), targets.mean(axis=0)) if biased else (0 * inputs[0], 0 * targets[0])
     inputs, targets = inputs - mean_x, targets - mean_y
     squares = (inputs**2).sum(axis=0)
-    pull = RIDGE * np.maximum(squares, OF_MEDIAN * np.sort(squares)[(len(squares) - 1) // 2])
+    usual = max(OF_MEDIAN * np.sort(squares)[(len(squares) - 1) // 2], OF_MEAN * squares.mean())
+    pull = RIDGE * np.maximum(squares, usual) + len(x) * (ROUNDING * x.double().numpy().mean(axis=0)) ** 2
     weight = np.zeros(near.shape)
     for row, keep in enumerate(kept.numpy()):
         system = np.vstack([inputs[:, keep], np.diag(np.sqrt(pull[keep]))])
@@ -100,12 +112,27 @@ def test_inputs_that_never_change_say_nothing() -> None:
 def test_an_input_of_large_values_does_not_hold_the_others() -> None:
     torch.manual_seed(0)
     x, meant = torch.randn(500, 8), torch.randn(6, 8)
-    x[:, 0] *= 1000
+    x[:, 0] *= 30
     near = torch.zeros(6, 8)
     near[:, 0] = meant[:, 0]
     kept = torch.ones(6, 8, dtype=torch.bool)
     weight, _ = fit(moments_of(x, x @ meant.T, biased=True), near, kept, biased=True)
     torch.testing.assert_close(weight[:, 1:], meant[:, 1:] / (1 + RIDGE), rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("alive", [40, 32, 8, 1])
+@pytest.mark.parametrize("rounding", [2.0**-24, 2.0**-9])
+def test_nothing_is_built_on_rounding(alive: int, rounding: float) -> None:
+    """As where a row of values is gone: of the attention's outputs nothing but the bias is left, up to rounding."""
+    torch.manual_seed(0)
+    x = torch.full((400, 64), 0.5) * (1 + rounding * torch.randn(400, 64))
+    x[:, :alive] = torch.randn(400, alive)
+    near, kept = torch.randn(16, 64), torch.rand(16, 64) < 0.5
+    y = torch.randn(400, 64) @ near.T
+    weight, bias = fit(moments_of(x, y, biased=True), near, kept, biased=True)
+    assert weight.abs().max() < 10 * near.abs().max()
+    change = (x.bfloat16().float() - x) @ weight.T
+    assert change.std() < 0.01 * y.std(), "what bf16 makes of the inputs does not change what is said"
 
 
 def test_what_is_beyond_fp32_stays_as_it_was() -> None:
