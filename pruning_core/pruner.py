@@ -242,10 +242,11 @@ def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:
     slack = 0.0 if weights.units is None else float(weights.units.sizes.max()) / 2
     if sum(weights.open_counts) + slack < kept_count(len(weights), spec.final_density):
         gone = 1 - weights.start_density
+        least = math.ceil(1e4 * gone) / 1e4
+        raised = f"Raise target_sparsity to {least:.4g} or more, or leave" if least < 1 else "Leave"
         raise NothingToPrune(
             f"target_sparsity is {spec.target_sparsity}, and {gone:.2%} of the model's prunable weights are zero "
-            "already, which pruning.start_from_mask leaves so. Raise target_sparsity to "
-            f"{math.ceil(1e4 * gone) / 1e4:.4g} or more, or leave out start_from_mask."
+            f"already, which pruning.start_from_mask leaves so. {raised} out start_from_mask."
         )
 
 

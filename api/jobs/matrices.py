@@ -44,12 +44,14 @@ class _Family:
     """Units that compete with one another: of a matrix, of a layer's attention, or the layers themselves.
 
     Attributes:
-        unit: weights of one unit.
+        unit: weights of one unit, the smallest.
+        units: how many there are.
         weights: weights of all of them.
         kind: what a unit is called. Those of one kind share a target.
     """
 
     unit: int
+    units: int
     weights: int
     kind: str
 
@@ -120,7 +122,7 @@ def _kinds(choice: _Choice, model: Model) -> tuple[Sequence[_Kind], Findings]:
         _Kind(
             name,
             families=len(group),
-            units=sum(max(1, round(each.weights / each.unit)) for each in group),
+            units=sum(each.units for each in group),
             weights=sum(each.weights for each in group),
             smallest=min(each.unit for each in group),
             one_each=sum(each.unit for each in group),
@@ -165,7 +167,8 @@ def _within_matrices(granularity: Granularity, matrices: Shapes) -> list[_Family
     """Each matrix for itself."""
     kind = kind_of(granularity)
     return [
-        _Family(_unit(granularity, rows, columns), rows * columns, kind) for rows, columns in _sides(matrices).values()
+        _Family(*_units(granularity, rows, columns), rows * columns, kind)
+        for rows, columns in _sides(matrices).values()
     ]
 
 
@@ -173,17 +176,18 @@ def _sides(matrices: Shapes) -> dict[str, tuple[int, int]]:
     return {name: (shape[0], shape[1]) for name, shape in matrices.items()}
 
 
-def _unit(granularity: Granularity, rows: int, columns: int) -> int:
-    """Weights of one unit of a matrix."""
+def _units(granularity: Granularity, rows: int, columns: int) -> tuple[int, int]:
+    """Weights of a matrix's smallest unit, and how many units it has; the last blocks of a row may be cut short."""
     match granularity:
         case Block(block=(height, width)):
-            return min(height, rows) * min(width, columns)
+            smallest = (rows % height or height) * (columns % width or width)
+            return smallest, ceil(rows / height) * ceil(columns / width)
         case "row":
-            return columns
+            return columns, rows
         case "column":
-            return rows
+            return rows, columns
         case _:
-            return 1
+            return 1, rows * columns
 
 
 def _heads(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
@@ -210,7 +214,7 @@ def _heads(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) 
         )
         return []
     count = next((value for name in _HEADS if isinstance(value := model.config.get(name), int)), 1)
-    return [_Family(size // count, size, "head") for size in weights.values()]
+    return [_Family(size // count, count, size, "head") for size in weights.values()]
 
 
 def _mixed(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) -> list[_Family]:
@@ -234,7 +238,7 @@ def _mixed(choice: _Choice, model: Model, matrices: Shapes, findings: Findings) 
             neurons[block] = outputs if below == first else inputs
         else:
             attention[name] = matrices[name]
-    found = [_Family(size // neurons[block], size, "neuron") for block, size in weights.items()]
+    found = [_Family(size // neurons[block], neurons[block], size, "neuron") for block, size in weights.items()]
     if kind_of(choice.granularity) == "hybrid":
         return _within_matrices(HYBRID_BLOCK, attention) + found
     return _heads(choice, model, attention, findings) + found
@@ -244,7 +248,7 @@ def _layers(choice: _Choice, model: Model, matrices: Shapes, findings: Findings)
     """All layers are one family: some may go altogether."""
     sizes = _by_layer(model, matrices)
     if len(sizes) >= 2:
-        return [_Family(min(sizes.values()), sum(sizes.values()), "layer")]
+        return [_Family(min(sizes.values()), len(sizes), sum(sizes.values()), "layer")]
     if len(_by_layer(model, matrices_of(model))) >= 2:
         findings.wrong(
             ("pruning", "modules"),

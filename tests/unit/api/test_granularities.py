@@ -64,6 +64,18 @@ def test_a_target_below_half_a_unit_removes_nothing(api: Api, spec: dict[str, An
         assert api.submit({**pruned, "target_sparsity": least}).status_code == 202, "the remedy helps"
 
 
+def test_blocks_that_the_matrix_cuts_short_count_as_what_they_are(api: Api, spec: dict[str, Any]) -> None:
+    """Of 16 × 8 weights a block of 15 × 8 leaves one of 1 × 8: what is right for the worker is taken."""
+    pruning = {"granularity": {"block": [15, 8]}, "modules": r"layer\.0\.intermediate"}
+    for sparsity, status in ((0.97, 422), (0.9375, 202), (0.5, 202), (0.0625, 202), (0.02, 422)):
+        answer = api.submit({**spec, "target_sparsity": sparsity, "pruning": pruning})
+        assert answer.status_code == status, answer.text
+    said = detail(answer, "/target_sparsity")
+    assert "removes none of 2 blocks" in said
+    least = float(said.partition("Raise it to at least ")[2].rstrip("."))
+    assert api.submit({**spec, "target_sparsity": least, "pruning": pruning}).status_code == 202
+
+
 @pytest.mark.parametrize("share", [1 / 3, 1e-7 / 3, 0.5, 2 / 3e5, 9.999995e-4])
 def test_a_share_to_raise_to_is_not_below(share: float) -> None:
     assert share <= float(f"{_not_below(share):.6g}") <= share * (1 + 1.1e-5)
