@@ -40,20 +40,27 @@ FITTED_FROM_BY_WEIGHTS, FITTED_FROM = 0.3, 0.05
 #: makes 0.47 of 300 with `magnitude`, 0.64 with `l0`, 0.70 with `movement`. Of 600 this makes 0.74, and 0.73 without.
 FITTED_UP_TO = 500
 #: What has been fitted can be overwritten again: how much faster than usual it may learn depends on how many steps
-#: there are to make up for that.
-_CAREFUL, _CAREFUL_UP_TO, _BOLD, _BOLD_FROM, _BOLD_UP_TO = 1.6, 100, 3.5, 150, 300
+#: there are to make up for that, and, of what weights alone have chosen, on how many there are to lose it in.
+_CAREFUL, _CAREFUL_UP_TO, _BOLD, _BOLD_FROM, _BOLD_UP_TO, _PLAIN_FROM = 1.6, 100, 3.5, 150, 200, 300
 
 
-def empty_when_fitted(total_steps: int) -> float:
+def empty_when_fitted(total_steps: int, *, by_loss: bool) -> float:
     """`empty` of `rate_to_learn_anew` for what has been fitted to the dense baseline.
 
     With `magnitude` 60 steps of sentence pairs at 10 % density end at 0.51 with 3e-4, at 0.47 with 5e-4 and at one
-    class with 1e-3; 150 steps of 77 classes at 3 % at 0.45, at 0.58 with 6e-4 and at 0.66 with 1.2e-3. In many steps
-    such a rate overwrites all: 600 of the pairs at 3 % end at one class with it.
+    class with 1e-3; 150 steps of 77 classes at 3 % at 0.45, at 0.58 with 6e-4 and at 0.66 with 1.2e-3; 450 of the pairs
+    at 3 % at 0.49 with 2e-4, and at one class with 4e-4. With `movement` 600 of these end at 0.74 with 6e-4.
+
+    Args:
+        total_steps: of the run.
+        by_loss: the loss has chosen what is left, by its gradients.
     """
-    place = (total_steps - _CAREFUL_UP_TO) / (_BOLD_FROM - _CAREFUL_UP_TO)
-    longer = max(1.0, total_steps / _BOLD_UP_TO)
-    return max(_CAREFUL, 1.0 + (_CAREFUL + (_BOLD - _CAREFUL) * max(0.0, min(1.0, place)) - 1.0) / longer**2)
+    rising = (total_steps - _CAREFUL_UP_TO) / (_BOLD_FROM - _CAREFUL_UP_TO)
+    bold = _CAREFUL + (_BOLD - _CAREFUL) * max(0.0, min(1.0, rising))
+    if by_loss:
+        return bold
+    falling = (total_steps - _BOLD_UP_TO) / (_PLAIN_FROM - _BOLD_UP_TO)
+    return bold + (1.0 - bold) * max(0.0, min(1.0, falling))
 
 
 def default_learning_rate(total_steps: int, width: int, *, knows_its_task: bool = False, anew: float = 1.0) -> float:
@@ -101,9 +108,14 @@ DEFAULT_WARMUP = 0.1
 #: Share of the steps at the final density in short and in long runs, and up to and from how many steps they are that.
 _COOLDOWN_SHORT, _COOLDOWN_LONG, _SHORT, _LONG = 0.6, 0.3, 150, 1000
 _COOLDOWN_FITTED = 0.5
+#: What is cut by weights alone, and fitted, is best cut before training has moved them: pairs at 3 % with `rpp`, whose
+#: cut is gradual, end at 0.44 in 300 steps with a window of 30 steps, and at one class with 120.
+_WINDOW_FITTED = 30
 
 
-def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = False, fitted: bool = False) -> float:
+def default_cooldown(
+    total_steps: int, warmup: float, *, knows_its_task: bool = False, fitted: bool = False, by_weights: bool = False
+) -> float:
     """Share of a run's steps at the final density: short runs need more of theirs to recover in.
 
     What is cut leaves a model that answers one class to everything; how many steps it takes to learn again depends
@@ -115,11 +127,14 @@ def default_cooldown(total_steps: int, warmup: float, *, knows_its_task: bool = 
         warmup: share of them before the first weight is removed; between the two a window must be left to prune in.
         knows_its_task: the dense baseline is pruned.
         fitted: what is left is fitted to it at the final density: what was learnt before hardly counts.
+        by_weights: weights alone say what is left.
     """
     counted = _LONG if knows_its_task else max(_SHORT, min(_LONG, total_steps))
     place = math.log(counted / _SHORT) / math.log(_LONG / _SHORT)
     share = _COOLDOWN_SHORT + (_COOLDOWN_LONG - _COOLDOWN_SHORT) * place
-    share = max(share, _COOLDOWN_FITTED) if fitted else share
+    if fitted:
+        share = max(share, _COOLDOWN_FITTED)
+        share = max(share, 1.0 - warmup - _WINDOW_FITTED / max(1, total_steps)) if by_weights else share
     room = 1.0 - warmup - (MIN_WINDOW_STEPS + 1) / max(1, total_steps)
     return round(max(_COOLDOWN_LONG, min(share, room)), 2)
 

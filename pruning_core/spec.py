@@ -125,7 +125,7 @@ class PruningSpec(Part):
         scored = trained or (self.pruning.freeze_weights and steps <= SHORT_RUN)
         parameters = self.method_parameters().settled(trained=scored, density=self.final_density)
         named, method = self.training.learning_rate, METHODS[self.method]
-        forgets = empty_when_fitted(steps) if reconstructs else method.forgets
+        forgets = empty_when_fitted(steps, by_loss=method.order == 1) if reconstructs else method.forgets
         anew = rate_to_learn_anew(self.final_density, forgets) if trained else 1.0
         settled = {
             "epochs": self.epochs,
@@ -219,7 +219,13 @@ class PruningSpec(Part):
         if named is not None:
             return named
         trained = self.starts_from(total_steps) == "dense"
-        return default_cooldown(total_steps, warmup, knows_its_task=trained, fitted=self.reconstructs(total_steps))
+        return default_cooldown(
+            total_steps,
+            warmup,
+            knows_its_task=trained,
+            fitted=self.reconstructs(total_steps),
+            by_weights=METHODS[self.method].order == 0,
+        )
 
     def schedule(self, train_rows: int) -> Schedule:
         """The density schedule for `train_rows` examples.

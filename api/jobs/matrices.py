@@ -249,16 +249,17 @@ def _layers(choice: _Choice, model: Model, matrices: Shapes, findings: Findings)
     sizes = _by_layer(model, matrices)
     if len(sizes) >= 2:
         return [_Family(min(sizes.values()), len(sizes), sum(sizes.values()), "layer")]
+    other = "granularity" if len(METHODS[choice.method].granularities) > 1 else "method"
     if len(_by_layer(model, matrices_of(model))) >= 2:
         findings.wrong(
             ("pruning", "modules"),
             f"pruning.modules {choice.modules!r} selects matrices of one layer alone, and granularity 'layer' leaves "
-            "one at least. Let it select those of several, or use another granularity.",
+            f"one at least. Let it select those of several, or use another {other}.",
         )
     else:
         findings.wrong(
             ("pruning", "granularity"),
-            "The model has no several layers to choose from (ALBERT's share their weights). Use another granularity.",
+            f"The model has no several layers to choose from (ALBERT's share their weights). Use another {other}.",
         )
     return []
 

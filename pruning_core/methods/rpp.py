@@ -37,8 +37,8 @@ class ReweightedProximal(Method):
 
     A run that prunes its dense baseline is too short to grow again what the penalty takes of the weights that stay: 100
     steps of sentence pairs at 10 % density end at one class. There the v largest of the moment are spared (α = 0, as in
-    the trimmed penalty of Yun et al., ICML 2019), and the model computes with these alone: 0.45, dense 0.70. In up to
-    as many steps what is left is fitted to the baseline as well: 0.54. In more the penalty has time for its own work.
+    the trimmed penalty of Yun et al., ICML 2019), and the model computes with these alone: 0.45, dense 0.70. What is
+    left is fitted to the baseline as well: 0.54; and in 150 steps 0.56 for 0.47.
     """
 
     name: ClassVar[str] = "rpp"
@@ -47,7 +47,6 @@ class ReweightedProximal(Method):
     Parameters: ClassVar[type[MethodParameters]] = RppParameters
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
-    reconstructs_up_to: ClassVar[int] = 100
     reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)

@@ -26,6 +26,8 @@ def print_jobs(jobs: Sequence[Job]) -> None:
 
 #: `training.start_from` `dense`, in words.
 _BASELINE = "the dense baseline, fine-tuned first"
+#: `pruning.reconstruct` `true`, in words.
+_FITTED = "what is left to the dense model, when the final density is reached"
 
 #: What the service calls `dense` is the pruned model, its zeros written out: what stock transformers loads.
 _SIZES = {"dense": "model size"}
@@ -42,6 +44,8 @@ def print_job(job: Job) -> None:
         facts.add_row(field.replace("_", " "), escape(str(spec.get(field, "–"))))
     if _prunes_the_baseline(spec):
         facts.add_row("prunes", _BASELINE)
+    if _fits(spec):
+        facts.add_row("fits", _FITTED)
     for moment in ("created_at", "started_at", "finished_at"):
         facts.add_row(moment.removesuffix("_at"), time_text(job[moment]))
     for name, value in _marks(job):
@@ -76,10 +80,11 @@ def print_validation(found: Validation) -> None:
     facts.add_row("steps", f"{steps}, those of the dense baseline among them" if steps != pruning else f"{steps}")
     if _prunes_the_baseline(found["spec"]):
         facts.add_row("prunes", _BASELINE)
-    facts.add_row(
-        "schedule",
-        f"warm-up {schedule['warmup_steps']}, cool-down {schedule['cooldown_steps']}, of {schedule['total_steps']}",
-    )
+    if _fits(found["spec"]):
+        facts.add_row("fits", _FITTED)
+    warmup, cooldown = schedule["warmup_steps"], schedule["cooldown_steps"]
+    when = f"warm-up {warmup}, cool-down {cooldown}, of {pruning}"
+    facts.add_row("schedule", f"all at once after {warmup} of {pruning} steps" if _is_one_cut(found["spec"]) else when)
     facts.add_row(
         "memory", f"{bytes_text(memory['training'])} and activations; the model {bytes_text(memory['model'])}"
     )
@@ -101,6 +106,17 @@ def _task_text(spec: Mapping[str, object]) -> str:
         return ""
     columns = [f"{role} = {column}" for role, column in task.items() if role != "type" and column is not None]
     return f"{task.get('type')}: {', '.join(columns)}"
+
+
+def _is_one_cut(spec: Mapping[str, object]) -> bool:
+    pruning = spec.get("pruning")
+    schedule = pruning.get("schedule") if isinstance(pruning, Mapping) else None
+    return isinstance(schedule, Mapping) and schedule.get("shape") == "one_shot"
+
+
+def _fits(spec: Mapping[str, object]) -> bool:
+    pruning = spec.get("pruning")
+    return isinstance(pruning, Mapping) and pruning.get("reconstruct") is True
 
 
 def _prunes_the_baseline(spec: Mapping[str, object]) -> bool:

@@ -65,6 +65,11 @@ def test_a_spec_is_checked_without_a_job(service: Up, client: Client, spec: dict
     checked = secateur(service.data_dir, "validate", "-", stdin=json.dumps(alone))
     assert "those of the dense baseline" not in checked.out
     assert "fine-tuned first" not in checked.out
+    assert "fits" not in checked.out
+    at_once = spec | {"method": "magnitude", "target_sparsity": 0.9}
+    checked = secateur(service.data_dir, "validate", "-", stdin=json.dumps(at_once))
+    assert "all at once after 0 of 20 steps" in checked.out
+    assert "what is left to the dense model" in checked.out
     refused = secateur(service.data_dir, "validate", "-", stdin=json.dumps(spec | {"target_sparsity": 2}))
     assert (refused.code, "target_sparsity" in refused.err) == (1, True)
     assert len(list(client.jobs())) == before

@@ -193,22 +193,23 @@ def test_what_would_forget_it_is_fitted_to_the_baseline_where_little_is_left(met
     schedule = resolved.pruning.schedule
     if fitted:
         assert resolved.training.learning_rate == pytest.approx(2e-4 * (1 + 0.6 * (1 - density) ** 4), rel=0.05)
-        assert spec_of_steps(method, density, 101).pruning.reconstruct is (method != "rpp")
-        if method != "rpp":
-            rates = [
-                spec_of_steps(method, density, steps).training.learning_rate or 0.0 for steps in (60, 100, 125, 200)
-            ]
-            few, hundred, between, longer = rates
-            assert longer == pytest.approx(2e-4 * (1 + 2.5 * (1 - density) ** 4), rel=0.05)
-            assert few == hundred < between < longer
-            late = spec_of_steps(method, density, 500)
-            assert (late.pruning.reconstruct, late.training.start_from) == (True, "dense")
-            assert few < (late.training.learning_rate or 0.0) < longer
-            assert spec_of_steps(method, density, 501).pruning.reconstruct is False
+        specs = [spec_of_steps(method, density, steps) for steps in (60, 100, 125, 200, 250, 300, 500)]
+        assert all((spec.pruning.reconstruct, spec.training.start_from) == (True, "dense") for spec in specs)
+        assert spec_of_steps(method, density, 501).pruning.reconstruct is False
+        few, hundred, between, longer, later, epoch, late = [spec.training.learning_rate or 0.0 for spec in specs]
+        assert longer == pytest.approx(2e-4 * (1 + 2.5 * (1 - density) ** 4), rel=0.05)
+        assert few == hundred < between < longer
+        if METHODS[method].order == 1:
+            assert longer == later == epoch == late
+        else:
+            assert longer > later > epoch == late == 2e-4
         if method == "magnitude":
             assert (schedule.shape, schedule.warmup) == ("one_shot", 0.0)
-    if fitted and "cubic" in METHODS[method].shapes and METHODS[method].order:
+    if fitted and METHODS[method].order:
         assert (schedule.shape, schedule.warmup, schedule.cooldown) == ("cubic", 0.1, 0.5)
+    if fitted and method == "rpp":
+        cooldowns = [spec_of_steps(method, density, steps).pruning.schedule.cooldown for steps in (60, 100, 300)]
+        assert cooldowns == [0.5, 0.6, 0.8], "a window of no more than 30 steps"
     assert resolved.resolved(3200, 384) == resolved
 
 
