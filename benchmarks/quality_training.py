@@ -54,25 +54,26 @@ def read_record(run: Run, place: Place) -> Record | None:
     if not file.exists():
         return None
     record: Record = json.loads(file.read_text(encoding="utf-8"))
-    spec = run.spec()
-    wanted = {
-        "spec": spec.model_dump(mode="json"),
-        # Defaults that have changed since show here.
-        "resolved": spec.resolved(record["train_items"], width_of(place.model)).model_dump(mode="json"),
-        "start": run.start,
-        "dense": dense_of(run),
-    }
-    return record if all(_as_of_now(record.get(key)) == value for key, value in wanted.items()) else None
+    resolved = run.spec().resolved(record["train_items"], width_of(place.model))  # defaults that have changed show here
+    wanted = [resolved.model_dump(mode="json"), run.start, _trained_by(dense_of(run))]
+    recorded = [_as_of_now(record["resolved"]), record.get("start"), _trained_by(_as_of_now(record.get("dense")))]
+    return record if recorded == wanted else None
 
 
 def _as_of_now(recorded: object) -> object:
-    """A recorded spec with what specs have learnt to say since, as runs were before: by default."""
+    """A recorded spec with what specs have learnt to say since, as runs were before: by default, and never fitted."""
     if not isinstance(recorded, dict):
         return recorded
+    pruning = {"reconstruct": False, **recorded["pruning"]}
     try:
-        return PruningSpec.model_validate(recorded).model_dump(mode="json")
+        return PruningSpec.model_validate({**recorded, "pruning": pruning}).model_dump(mode="json")
     except ValidationError:
         return None
+
+
+def _trained_by(spec: object) -> object:
+    """Of a dense model's spec all that its weights depend on."""
+    return {name: value for name, value in spec.items() if name != "pruning"} if isinstance(spec, dict) else spec
 
 
 def dense_of(run: Run) -> object:
