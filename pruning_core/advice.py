@@ -19,7 +19,6 @@ _ZEROS_NEED_STEPS = 3000
 _SLOW = {
     "magnitude": "cuts more than the rest can make up for",
     "obd": "has seen too little of the curvature",
-    "obs": "has seen too little of the curvature",
     "rewind": "cuts more at once than the rest can make up for",
     "rpp": "cuts more than the rest can make up for",
 }

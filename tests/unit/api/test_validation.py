@@ -93,7 +93,7 @@ def test_methods_that_short_runs_are_too_short_for_are_advised_against(
     api: Api, model: str, dataset: str, method: str
 ) -> None:
     """Unless what is left is fitted, 100 steps of sentence pairs end at 0.35 to 0.49 accuracy with them."""
-    slow = fitted = method not in ("l0", "movement", "taylor")
+    slow = fitted = method not in ("l0", "movement", "obs", "taylor")
     for steps, target, unfit, advised in (
         (100, 0.9, {}, slow and not fitted),
         (100, 0.9, {"reconstruct": False}, slow),
