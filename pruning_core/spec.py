@@ -12,6 +12,8 @@ from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
 from pruning_core.defaults import (
     DEFAULT_WARMUP,
+    FITTED_FROM,
+    LITTLE_FITTED_UP_TO,
     SHORT_RUN,
     default_cooldown,
     default_dense_learning_rate,
@@ -193,7 +195,9 @@ class PruningSpec(Part):
         """Whether what is left of a dense model by so short a run is best fitted to it, where that can be done."""
         method = METHODS[self.method]
         able = method.unfit is None and self.granularity != "layer" and not self.pruning.freeze_weights
-        return able and total_steps <= method.reconstructs_up_to and self.final_density <= method.reconstructs_from
+        little = self.final_density <= FITTED_FROM and method.order != 1
+        longest = LITTLE_FITTED_UP_TO if little else method.reconstructs_up_to
+        return able and total_steps <= longest and self.final_density <= method.reconstructs_from
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.
