@@ -138,11 +138,10 @@ def _reconstructed(spec: PruningSpec) -> Iterator[str]:
     pruning, training = spec.pruning, spec.training
     if not pruning.reconstruct:
         return
-    if reason := METHODS[spec.method].unfit:
-        able = [name for name, other in METHODS.items() if other.unfit is None]
+    if spec.granularity == "layer":
         yield (
-            f"pruning.reconstruct does not go with method {spec.method!r}: {reason}. Use {_either(able)}, or leave it "
-            "out."
+            "pruning.reconstruct does not go with whole layers (pruning.granularity 'layer'), of which those that stay "
+            "are as they were. Leave it out."
         )
     if pruning.freeze_weights:
         yield (

@@ -30,18 +30,32 @@ def rate_to_learn_anew(density: float, empty: float = _EMPTY) -> float:
     return 1.0 + (empty - 1.0) * (1.0 - density) ** _POWER
 
 
-#: From which density down short runs fit what is left to the dense baseline by themselves: where the loss has little
-#: say in what goes, and elsewhere. With `magnitude` 60 steps of sentence pairs end at 0.69 so at 30 %, at 0.61 without;
-#: at 50 % the gain is small, and the fit takes its time. With `movement`, `taylor` and their like nothing is gained at
-#: 10 %; at 3 % they end at 0.56, and at 0.33 to 0.49 without.
-FITTED_FROM_BY_WEIGHTS, FITTED_FROM = 0.3, 0.05
-#: And up to how many steps. Pairs of sentences that are cut to 3 % while 308 steps teach the given model its task end
-#: at one class with `magnitude`, `l0` and `obd`, and at 0.53 with `movement`; what is left of the baseline, fitted,
-#: makes 0.47 of 300 with `magnitude`, 0.64 with `l0`, 0.70 with `movement`. Of 600 this makes 0.74, and 0.73 without.
-FITTED_UP_TO = 500
-#: The same of such little where weights alone have chosen it: 600 steps of the pairs at 3 % end at 0.52 so with
-#: `magnitude`, at 0.50 with `rpp`; without at 0.42 and at one class.
-LITTLE_FITTED_UP_TO = 900
+#: Up to which density and how many steps runs fit what is left to the dense baseline by themselves: little of it,
+#: whatever chose it; of that longer where weights or curvature did, not the loss; and more of it there.
+_LITTLE, _LITTLE_UP_TO, _LITTLE_BY_WEIGHTS_UP_TO = 0.05, 500, 900
+_MORE_BY_WEIGHTS, _MORE_BY_WEIGHTS_UP_TO = 0.3, 500
+
+
+def is_best_fitted(total_steps: int, density: float, *, by_loss: bool) -> bool:
+    """Whether what a run leaves of the dense baseline is best fitted to it.
+
+    With `magnitude` 60 steps of sentence pairs end at 0.69 so at 30 % density, at 0.61 without; at 50 % the gain is
+    small, and the fit takes its time. With `movement`, `taylor` and their like nothing is gained at 10 %; at 3 % they
+    end at 0.56, and at 0.33 to 0.49 without. Cut to 3 % while 308 steps teach the given model its task, pairs end at
+    one class with `magnitude`, `l0` and `obd`, and at 0.53 with `movement`; what is left of the baseline, fitted, makes
+    0.48 with `magnitude`, and of 300 steps 0.64 with `l0`, 0.70 with `movement`. Of 600 `movement` makes 0.74, and 0.73
+    without; `magnitude` 0.52, and 0.42 without; `rpp` 0.50, and one class without.
+
+    Args:
+        total_steps: of the run.
+        density: kept share.
+        by_loss: the loss has chosen what is left, by its gradients.
+    """
+    if density <= _LITTLE:
+        return total_steps <= (_LITTLE_UP_TO if by_loss else _LITTLE_BY_WEIGHTS_UP_TO)
+    return not by_loss and density <= _MORE_BY_WEIGHTS and total_steps <= _MORE_BY_WEIGHTS_UP_TO
+
+
 #: What has been fitted can be overwritten again: how much faster than usual it may learn depends on how many steps
 #: there are to make up for that, and, of what weights alone have chosen, on how many there are to lose it in.
 _CAREFUL, _CAREFUL_UP_TO, _BOLD, _BOLD_FROM, _BOLD_UP_TO, _PLAIN_FROM = 1.6, 100, 3.5, 150, 200, 300

@@ -12,13 +12,12 @@ from pruning_core.columns import Part, TaskColumns
 from pruning_core.combinations import conflict
 from pruning_core.defaults import (
     DEFAULT_WARMUP,
-    FITTED_FROM,
-    LITTLE_FITTED_UP_TO,
     SHORT_RUN,
     default_cooldown,
     default_dense_learning_rate,
     default_learning_rate,
     empty_when_fitted,
+    is_best_fitted,
     rate_to_learn_anew,
 )
 from pruning_core.granularity import Granularity
@@ -193,11 +192,8 @@ class PruningSpec(Part):
 
     def _is_best_fitted(self, total_steps: int) -> bool:
         """Whether what is left of a dense model by so short a run is best fitted to it, where that can be done."""
-        method = METHODS[self.method]
-        able = method.unfit is None and self.granularity != "layer" and not self.pruning.freeze_weights
-        little = self.final_density <= FITTED_FROM and method.order != 1
-        longest = LITTLE_FITTED_UP_TO if little else method.reconstructs_up_to
-        return able and total_steps <= longest and self.final_density <= method.reconstructs_from
+        able = self.granularity != "layer" and not self.pruning.freeze_weights
+        return able and is_best_fitted(total_steps, self.final_density, by_loss=METHODS[self.method].order == 1)
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.

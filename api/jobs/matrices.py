@@ -274,15 +274,15 @@ def _by_layer(model: Model, matrices: Shapes) -> dict[str, int]:
     return sizes
 
 
-def _not_below(share: float) -> float:
-    """The same from above, for shares that may be very small."""
-    unit = 10.0 ** (floor(log10(share)) - 5)
-    return ceil(share / unit) * unit
-
-
 def _not_above(share: float) -> float:
     """A share in few digits, which is met when it is followed."""
     return floor(share * 1e6) / 1e6
+
+
+def _not_below(share: float) -> float:
+    """The same of one to be raised to, which may be very small."""
+    unit = 10.0 ** (floor(log10(share)) - 5)
+    return ceil(share / unit) * unit
 
 
 def _check_target(spec: JobSpec, kind: _Kind, findings: Findings) -> None:

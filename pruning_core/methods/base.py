@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from pruning_core.defaults import FITTED_FROM, FITTED_UP_TO
 from pruning_core.granularity import KINDS
 from pruning_core.schedule import Schedule, Shape
 
@@ -86,14 +85,6 @@ class Method(ABC):
 
     #: Why a model's zeros cannot stay (`pruning.start_from_mask`); None where they can.
     forgets_zeros: ClassVar[str | None] = None
-
-    #: Up to how many steps a short run fits what is left to the dense baseline (`pruning.reconstruct`) where the spec
-    #: does not say.
-    reconstructs_up_to: ClassVar[int] = FITTED_UP_TO
-    #: And from which kept share down.
-    reconstructs_from: ClassVar[float] = FITTED_FROM
-    #: Why it cannot be fitted; None where it can.
-    unfit: ClassVar[str | None] = None
 
     weights: MaskedWeights
     schedule: Schedule
@@ -211,7 +202,7 @@ class Method(ABC):
         """Act when the masks for the next forward pass are known."""
 
     def after_reconstruction(self) -> None:  # noqa: B027  # most methods need no such hook
-        """Act when weights have been fitted to the dense model, such as they are without what scales them."""
+        """Act when weights have been fitted to the dense model, as if nothing scaled them."""
 
     def before_writing(self, *, training: bool) -> None:  # noqa: B027  # most methods need no such hook
         """Draw what is random in the effective weights, which are about to be written."""

@@ -38,7 +38,6 @@ class LayerDrop(Method):
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("layer",)
     hides_mask: ClassVar[bool] = True
-    unfit: ClassVar[str | None] = "the layers that stay are whole"
     forgets_zeros: ClassVar[str | None] = "it chooses layers by their place alone"
 
     def start(self, weights: MaskedWeights, schedule: Schedule) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pruning_core.defaults import FITTED_FROM_BY_WEIGHTS
 from pruning_core.methods.base import Method
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ class Magnitude(Method):
     source: ClassVar[str] = "Han et al. 2015 (arXiv 1506.02626); Zhu & Gupta 2017 (arXiv 1710.01878)"
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
-    reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     works_untrained: ClassVar[bool] = True
 
     def importance(self, scratch: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from pruning_core.defaults import FITTED_FROM_BY_WEIGHTS
 from pruning_core.methods.base import Method, MethodParameters
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ class OptimalBrainDamage(Method):
     Parameters: ClassVar[type[MethodParameters]] = ObdParameters
     order: ClassVar[int] = 2
     forgets: ClassVar[float] = 6.0
-    reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     computes_in_fp32: ClassVar[bool] = True
 
     def numbers_per_weight(self) -> int:

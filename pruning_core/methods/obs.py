@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from pruning_core.defaults import FITTED_FROM_BY_WEIGHTS
 from pruning_core.methods.base import Method, MethodParameters
 
 if TYPE_CHECKING:
@@ -56,7 +55,6 @@ class OptimalBrainSurgeon(Method):
     order: ClassVar[int] = 2
     observes: ClassVar[bool] = True
     forgets: ClassVar[float] = 4.0
-    reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     granularities: ClassVar[tuple[str, ...]] = ("element",)
 
     def numbers_per_weight(self) -> int:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from pydantic import Field
 
-from pruning_core.defaults import FITTED_FROM_BY_WEIGHTS
 from pruning_core.methods.base import Method, MethodParameters
 from pruning_core.methods.controller import PenaltyController
 
@@ -47,7 +46,6 @@ class ReweightedProximal(Method):
     Parameters: ClassVar[type[MethodParameters]] = RppParameters
     order: ClassVar[int] = 0
     forgets: ClassVar[float] = 10.0
-    reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     scopes: ClassVar[tuple[str, ...]] = ("global",)
     granularities: ClassVar[tuple[str, ...]] = ("element",)
     shapes: ClassVar[tuple[Shape, ...]] = ("cubic", "linear")

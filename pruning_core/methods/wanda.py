@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pruning_core.defaults import FITTED_FROM_BY_WEIGHTS
 from pruning_core.methods.base import Method
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ class Wanda(Method):
     scopes: ClassVar[tuple[str, ...]] = ("local",)
     granularities: ClassVar[tuple[str, ...]] = ("element", "2:4")
     shapes: ClassVar[tuple[Shape, ...]] = ("one_shot",)
-    reconstructs_from: ClassVar[float] = FITTED_FROM_BY_WEIGHTS
     works_untrained: ClassVar[bool] = True
     epochs: ClassVar[float] = 0.0
     calibrates: ClassVar[bool] = True

@@ -62,7 +62,9 @@ REFUSALS: list[tuple[str, Fields, str]] = [
     ("magnitude", {"training": {"epochs": 0}, "distillation": {}}, "training.epochs 0 trains nothing, so there is "
      "nothing to distil"),
     ("layerdrop", {"pruning": {"reconstruct": True}},
-     "pruning.reconstruct does not go with method 'layerdrop': the layers that stay are whole. Use "),
+     r"pruning.reconstruct does not go with whole layers \(pruning.granularity 'layer'\), of which those that stay"),
+    ("movement", {"pruning": {"reconstruct": True, "granularity": "layer"}},
+     "pruning.reconstruct does not go with whole layers"),
     ("movement", {"pruning": {"reconstruct": True, "freeze_weights": True}},
      "pruning.reconstruct chooses weights anew, which pruning.freeze_weights leaves as they are"),
     ("magnitude", {"pruning": {"reconstruct": True}, "training": {"dense_baseline": False}},
