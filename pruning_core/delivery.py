@@ -96,19 +96,21 @@ def deliver(
     export_masks(pruner.weights, output / "masks.safetensors")
     export = run.spec.export
     save_packed(output / "model", output / "model.packed", precision=export.packed, unpruned=export.packed_unpruned)
-    evaluation, quality = judge(reloaded, run.tokenizer, run.task, run.evaluation)
+    evaluation, quality = judge(reloaded, run.tokenizer, run.task, run.evaluation, tick=run.tick)
     packed_evaluation = evaluation
     if not export.exact:
         unpacked = load_packed(output / "model.packed")
         unpacked.to(run.device)  # type: ignore[arg-type]  # transformers' wrapper hides nn.Module's signature
-        packed_evaluation = judge(unpacked, run.tokenizer, run.task, run.evaluation)[0]
+        packed_evaluation = judge(unpacked, run.tokenizer, run.task, run.evaluation, tick=run.tick)[0]
     density, table = densities(network, pruner.weights), layers(pruner.weights)
     useless = run.task.useless(evaluation[run.task.primary_metric], run.evaluation)
     stands = standing(run.task, quality.by_row(), run.position.dense_rows, density=density.prunable, useless=useless)
     # Timed first, while the model is where it was trained; then what is made of it may move it.
     untold: list[str] = []
     latency = _timed(run, reloaded, untold) if illustrated else None
-    exports = make_exports(reloaded, run.tokenizer, run.task, run.evaluation, export=export, output=output)
+    exports = make_exports(
+        reloaded, run.tokenizer, run.task, run.evaluation, export=export, output=output, tick=run.tick
+    )
     majority_share = run.task.majority_share(run.evaluation)
     notes = notes_on_the_comparison(
         run.spec,

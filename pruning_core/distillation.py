@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.generic import ModelOutput
 
 from pruning_core.attention_mask import with_finished_mask
-from pruning_core.evaluation import accepted, answers
+from pruning_core.evaluation import Tick, accepted, answers, nobody_waits
 from pruning_core.ranks import OneRank, Portion
 from pruning_core.settings import Distillation
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
@@ -44,10 +44,12 @@ class Teacher:
         ranks: OneRank,
         *,
         bf16: bool,
+        tick: Tick = nobody_waits,
     ) -> "Teacher":
-        """Let a model answer every item of a split, each rank as many."""
+        """Let a model answer every item of a split, each rank as many; `tick` is called before each batch."""
         teacher = cls(task, split, {})
-        for items, _, output in answers(model, tokenizer, task, split, ranks.own_items(split), bf16=bf16):
+        own_items = ranks.own_items(split)
+        for items, _, output in answers(model, tokenizer, task, split, own_items, bf16=bf16, tick=tick):
             for name in task.logits:
                 values = output[name].float().cpu().numpy()
                 shape = (teacher._starts[-1], *values.shape[2 if task.per_token else 1 :])

@@ -16,6 +16,14 @@ _TOKENS_PER_BATCH = 16_384
 _MOST_PER_BATCH = 256
 
 
+#: Called now and then where work goes on without a step; what it raises ends the work.
+Tick = Callable[[], None]
+
+
+def nobody_waits() -> None:
+    """The tick of work that nobody watches."""
+
+
 class Judged(Protocol):
     """What can be judged: a model of PyTorch's, or one elsewhere that answers alike."""
 
@@ -44,6 +52,7 @@ def evaluate(
     *,
     bf16: bool = False,
     max_items: int | None = None,
+    tick: Tick = nobody_waits,
 ) -> dict[str, float]:
     """Quality of the model as it is, so with the mask of the moment, never with a mask of the future.
 
@@ -54,11 +63,12 @@ def evaluate(
         split: items to judge on.
         bf16: autocast; the figures of a report are computed in fp32.
         max_items: judge on this many evenly spaced items at most.
+        tick: called before each batch.
 
     Returns:
         Metric name → value, and `loss`, the mean over the items, where the model tells it.
     """
-    return judge(model, tokenizer, task, split, bf16=bf16, max_items=max_items)[0]
+    return judge(model, tokenizer, task, split, bf16=bf16, max_items=max_items, tick=tick)[0]
 
 
 def judge(
@@ -69,12 +79,13 @@ def judge(
     *,
     bf16: bool = False,
     max_items: int | None = None,
+    tick: Tick = nobody_waits,
 ) -> tuple[dict[str, float], Quality]:
     """The same, and with it the judge, who knows of each row how it went."""
     items = np.arange(len(split)) if max_items is None else split.some(max_items)
     quality = task.quality(split, model.device)
     loss, told = torch.zeros((), device=model.device), False
-    for chosen, batch, output in answers(model, tokenizer, task, split, items, bf16=bf16):
+    for chosen, batch, output in answers(model, tokenizer, task, split, items, bf16=bf16, tick=tick):
         quality.update(chosen, output, batch)
         if output.get("loss") is not None:
             loss += task.loss(output, batch) * len(chosen)
@@ -90,6 +101,7 @@ def answers(
     items: NDArray[np.int64],
     *,
     bf16: bool = False,
+    tick: Tick = nobody_waits,
 ) -> Iterator[tuple[NDArray[np.int64], Batch, ModelOutput]]:
     """The model's answers to some items of a split, in batches of like length, without dropout or gradients.
 
@@ -102,6 +114,7 @@ def answers(
     try:
         start = 0
         while start < len(items):
+            tick()
             # Items are in ascending length: the last item of a batch bounds its padded size.
             longest = int(split.lengths[items[min(start + _MOST_PER_BATCH, len(items)) - 1]])
             size = min(_MOST_PER_BATCH, max(1, _TOKENS_PER_BATCH // (longest + 8)))

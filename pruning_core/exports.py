@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pruning_core.architectures import max_tokens
-from pruning_core.evaluation import evaluate
+from pruning_core.evaluation import Tick, evaluate, nobody_waits
 from pruning_core.export import ExportMismatch, logits_difference
 from pruning_core.loading import ModelError
 from pruning_core.onnx import exporting
@@ -74,6 +74,7 @@ def make_exports(
     *,
     export: Export,
     output: Path,
+    tick: Tick = nobody_waits,
 ) -> Exports:
     """Make, check, judge and time what is asked for; nothing where nothing is.
 
@@ -84,6 +85,7 @@ def make_exports(
         evaluation: items to judge on.
         export: what to make.
         output: receives `structured/`, `model.onnx` and `model.int8.onnx`.
+        tick: called before each batch that is judged.
 
     Raises:
         ExportMismatch: the smaller model, or the graph, does not answer as the pruned model does.
@@ -98,7 +100,7 @@ def make_exports(
     if export.structured:
         shipped = _make_smaller(dense, tokenizer, output / STRUCTURED, exports)
         shipped.to(device)  # type: ignore[arg-type]  # as above
-        exports.made["structured"]["eval"] = evaluate(shipped, tokenizer, task, evaluation)
+        exports.made["structured"]["eval"] = evaluate(shipped, tokenizer, task, evaluation, tick=tick)
         shipped.to("cpu")  # type: ignore[arg-type]  # as above
         runners["pytorch", "structured"] = _calls(shipped)
     with tempfile.TemporaryDirectory() as scratch:
@@ -112,10 +114,10 @@ def make_exports(
                 exporting.export_onnx(shipped if name == "structured" else dense, tokenizer, file)
                 runners["onnxruntime", name] = OnnxModel(file, threads=THREADS).answer
         if export.onnx:
-            exports.made["onnx"] = {"eval": evaluate(OnnxModel(output / ONNX), tokenizer, task, evaluation)}
+            exports.made["onnx"] = {"eval": evaluate(OnnxModel(output / ONNX), tokenizer, task, evaluation, tick=tick)}
         if export.int8:
             exporting.quantize(output / ONNX, output / INT8)
-            exports.made["int8"] = {"eval": evaluate(OnnxModel(output / INT8), tokenizer, task, evaluation)}
+            exports.made["int8"] = {"eval": evaluate(OnnxModel(output / INT8), tokenizer, task, evaluation, tick=tick)}
             runners["onnxruntime", "int8"] = OnnxModel(output / INT8, threads=THREADS).answer
         for each in (dense, shipped):
             if each._supports_sdpa:  # what `from_pretrained` takes, where training takes another

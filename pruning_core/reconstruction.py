@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pruning_core.evaluation import accepted
+from pruning_core.evaluation import Tick, accepted, nobody_waits
 from pruning_core.masking import MaskedWeights
 from pruning_core.products import mark
 from pruning_core.tasks.base import Batch, EncodedSplit, Task
@@ -143,6 +143,7 @@ def reconstruct(
     batch: Batch,
     *,
     bf16: bool,
+    tick: Tick = nobody_waits,
 ) -> None:
     """Fit what is left of all matrices, and their biases, to the dense model; masks stay as they are.
 
@@ -152,9 +153,10 @@ def reconstruct(
         dense: of the same architecture, and on the same device; what the pruned one is to come near to.
         batch: training rows, on the same device.
         bf16: both models compute under autocast to it; the fit is in fp32.
+        tick: called before each matrix is fitted.
     """
     with _judged(model), _judged(dense):
-        passes = _Passes(weights, model, dense, batch, bf16=bf16)
+        passes = _Passes(weights, model, dense, batch, bf16=bf16, tick=tick)
         left = passes.in_order()
         while left:
             # What is used once is fitted on the way; a matrix that several layers share, after the last of them.
@@ -173,11 +175,18 @@ class _Passes:
     """
 
     def __init__(
-        self, weights: MaskedWeights, model: PreTrainedModel, dense: PreTrainedModel, batch: Batch, *, bf16: bool
+        self,
+        weights: MaskedWeights,
+        model: PreTrainedModel,
+        dense: PreTrainedModel,
+        batch: Batch,
+        *,
+        bf16: bool,
+        tick: Tick,
     ) -> None:
         self._weights, self._model, self._dense, self._batch = weights, model, dense, batch
         self._mask = weights.mask.clone()  # what it is seen from is written over
-        self._bf16 = bf16
+        self._bf16, self._tick = bf16, tick
         numbers = {id(matrix.parameter): number for number, matrix in enumerate(weights.matrices)}
         self._modules: dict[str, tuple[nn.Module, int]] = {
             name: (module, numbers[id(module.weight)])
@@ -228,6 +237,7 @@ class _Passes:
 
     def _write(self, number: int, moments: Moments, bias: Tensor | None) -> None:
         """Fit a matrix, and let the model compute with it at once."""
+        self._tick()
         weights = self._weights
         matrix, where = weights.matrices[number], weights.slices[number]
         weight = weights.weight[where].view(matrix.parameter.shape)

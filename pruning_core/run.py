@@ -16,7 +16,7 @@ from pruning_core.calibration import input_norms
 from pruning_core.checkpoint import Checkpoint, CheckpointError, Checkpointing, Position, save_checkpoint
 from pruning_core.delivery import PruningResult, deliver
 from pruning_core.distillation import DistilledLoss, Teacher
-from pruning_core.evaluation import judge
+from pruning_core.evaluation import Tick, judge, nobody_waits
 from pruning_core.exports import check_exports
 from pruning_core.histogram import ranks_by_weight
 from pruning_core.loading import ModelError, in_the_models_order, load_model, load_teacher, load_tokenizer, width_of
@@ -56,6 +56,7 @@ def prune(
     labels: Sequence[Label] | None = None,
     teacher: str | Path | None = None,
     on_progress: OnProgress | None = None,
+    tick: Tick = nobody_waits,
     checkpointing: Checkpointing | None = None,
     resume_from: str | Path | None = None,
     illustrated: bool = True,
@@ -74,8 +75,10 @@ def prune(
         labels: class labels in the order of their ids; default: the distinct labels of both tables, in the model's own
             order where its head knows the same ones, else sorted.
         teacher: a model directory, for a `spec.distillation` whose teacher is not `self`.
-        on_progress: called after every optimizer step, and once when all are done, before results are judged and
-            written; an exception it raises ends the run.
+        on_progress: called after every optimizer step, once before what is left is fitted to the dense model, where it
+            is, and once when all is done, before results are judged and written; an exception it raises ends the run.
+        tick: called where work goes on without a step, before each batch that is judged and each matrix that is fitted;
+            so does one it raises.
         checkpointing: when and where to write checkpoints; without it, none.
         resume_from: a checkpoint file of the same run to go on from; on a CPU the result is the same, bit for bit.
         illustrated: also time the model and draw `report.html`, which takes some seconds.
@@ -108,7 +111,7 @@ def prune(
         None if resume_from is None else Path(resume_from),
     )
     with gathered(order) as ranks:
-        run = Run(order, ranks, on_progress=on_progress, checkpointing=checkpointing)
+        run = Run(order, ranks, on_progress=on_progress, tick=tick, checkpointing=checkpointing)
         for advice in advice_for(spec, run.steps) if job is None else ():
             warnings.warn(advice, Advice, stacklevel=2)
         pruner, network = run.all_phases()
@@ -128,6 +131,7 @@ class Run:
         ranks: OneRank,
         *,
         on_progress: OnProgress | None = None,
+        tick: Tick = nobody_waits,
         checkpointing: Checkpointing | None = None,
     ) -> None:
         """Read and encode everything.
@@ -136,6 +140,7 @@ class Run:
             order: what to do.
             ranks: who does it.
             on_progress: as in `prune`; for the rank that leads.
+            tick: likewise.
             checkpointing: as in `prune`; for the rank that leads.
         """
         model_dir, spec = order.model, order.spec
@@ -170,7 +175,7 @@ class Run:
         fingerprint = self._fingerprint([table.select(list(columns.names().values())) for table in tables.values()])
         self.position = Position("dense" if self.phases == 2 else "pruning", 0, fingerprint)
         self.checkpointing = checkpointing
-        self.on_progress = on_progress
+        self.on_progress, self.tick = on_progress, tick
         self.asked, self.judged, self.holds_out = order.spec, splits.judged, order.evaluation is None
         self.histogram: dict[str, object] | None = None
         self.checkpoint: Checkpoint | None = None
@@ -190,6 +195,7 @@ class Run:
             self._note,
             self.phases * self.steps,
             ranks,
+            tick,
         )
 
     def all_phases(self) -> tuple[Pruner, PreTrainedModel]:
@@ -209,7 +215,9 @@ class Run:
         network = self.load()
         self._carry_out(FineTuning(network, self.material), None)
         if self.ranks.leads:
-            self.position.dense_evaluation, quality = judge(network, self.tokenizer, self.task, self.evaluation)
+            self.position.dense_evaluation, quality = judge(
+                network, self.tokenizer, self.task, self.evaluation, tick=self.tick
+            )
             self.position.dense_rows = quality.by_row()
         self.position.phase, self.position.step = "pruning", 0
         return network
@@ -293,7 +301,9 @@ class Run:
             teacher = Teacher(self.task, self.train, saved.teacher_logits())
         else:
             assert live is not None
-            teacher = Teacher.answer_all(live, self.tokenizer, self.task, self.train, self.ranks, bf16=self.bf16)
+            teacher = Teacher.answer_all(
+                live, self.tokenizer, self.task, self.train, self.ranks, bf16=self.bf16, tick=self.tick
+            )
         return DistilledLoss(self.task, settings, teacher, live if settings.hidden > 0 else None)
 
     def _carry_out(self, phase: FineTuning, distilled: DistilledLoss | None) -> None:

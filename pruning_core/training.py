@@ -16,7 +16,7 @@ from pruning_core.attention_mask import with_finished_mask
 from pruning_core.batches import batches_of_like_length
 from pruning_core.defaults import LEARNING_RATE_FALL, cycle
 from pruning_core.distillation import DistilledLoss
-from pruning_core.evaluation import evaluate
+from pruning_core.evaluation import Tick, evaluate, nobody_waits
 from pruning_core.methods.learned import LearnedScores
 from pruning_core.parameters import new_parameters, parameters_by_name
 from pruning_core.precision import autocast
@@ -46,8 +46,8 @@ class Progress:
     """Where a run stands after a step, or when all are done.
 
     Attributes:
-        phase: `dense` (the baseline) or `pruning`; `delivering` once, when what was trained is about to be judged and
-            written.
+        phase: `dense` (the baseline) or `pruning`; `fitting` once, when what is left is about to be fitted to the dense
+            model; `delivering` once, when what was trained is about to be judged and written.
         step: optimizer steps finished, both phases together.
         total_steps: optimizer steps of both phases.
         phase_step: optimizer steps finished in this phase.
@@ -55,7 +55,7 @@ class Progress:
         metrics: new points of the curves at `phase_step`: name → value.
     """
 
-    phase: Phase | Literal["delivering"]
+    phase: Phase | Literal["fitting", "delivering"]
     step: int
     total_steps: int
     phase_step: int
@@ -80,6 +80,7 @@ class Material:
         on_progress: called after every optimizer step; an exception it raises ends the run.
         total_steps: steps of all phases together.
         ranks: who trains the same model on other devices.
+        tick: called where work goes on without a step; so does one it raises.
     """
 
     task: Task
@@ -91,6 +92,7 @@ class Material:
     on_progress: OnProgress
     total_steps: int
     ranks: OneRank
+    tick: Tick = nobody_waits
 
     def rows_to_fit(self) -> Batch:
         """The training rows on which what is left of a model is fitted, the same on all ranks."""
@@ -182,7 +184,10 @@ class FineTuning:
     def _reconstruct(self, step: int) -> None:
         """Fit what is left to the dense model, when that is due."""
         if self.pruner and self.target and self.pruner.is_to_reconstruct(step):
-            reconstruct(self.pruner.weights, self.model, self.target, self._m.rows_to_fit(), bf16=self._m.bf16)
+            material = self._m
+            material.on_progress(self._progress("fitting", step))
+            rows = material.rows_to_fit()
+            reconstruct(self.pruner.weights, self.model, self.target, rows, bf16=material.bf16, tick=material.tick)
             self.target = None
 
     @torch.no_grad()
@@ -309,9 +314,13 @@ class FineTuning:
                 metrics |= {f"pruning/{name}": float(value) for name, value in weights.method.metrics().items()}
         if step % self._evaluate_every == 0 or last:
             metrics |= {f"{self._prefix}eval/{name}": value for name, value in self._evaluate().items()}
+        self._m.on_progress(self._progress("pruning" if self.pruner else "dense", step, metrics))
+
+    def _progress(
+        self, phase: Phase | Literal["fitting"], step: int, metrics: dict[str, float] | None = None
+    ) -> Progress:
         density = self.pruner.density if self.pruner else 1.0
-        phase: Phase = "pruning" if self.pruner else "dense"
-        self._m.on_progress(Progress(phase, self._finished_steps + step, self._m.total_steps, step, density, metrics))
+        return Progress(phase, self._finished_steps + step, self._m.total_steps, step, density, metrics or {})
 
     def _remedy(self) -> str:
         """What may keep a loss finite; only what the run has."""
@@ -331,6 +340,7 @@ class FineTuning:
                 self._m.evaluation,
                 bf16=self._m.bf16,
                 max_items=MAX_CURVE_ITEMS,
+                tick=self._m.tick,
             )
 
     def _agree(self) -> None:

@@ -139,7 +139,7 @@ class Settings(BaseSettings):
         1800.0,
         gt=0,
         description="A trainer that gets no further for so long is stalled, in seconds: it is killed, and its job "
-        "tried again. An evaluation between two steps must fit in.",
+        "tried again. A step, a batch that is judged, a matrix that is fitted, or the reading of all rows must fit in.",
     )
     checkpoint_s: float = Field(
         300.0,

@@ -139,6 +139,7 @@ def _train_and_publish(database: Database, claim: Claim, scratch: Path, settings
             labels=inputs.labels,
             teacher=inputs.teacher,
             on_progress=on_progress,
+            tick=reporter.tick,
             job={name: value for name, value in claim.spec.items() if name not in _FOUND_OUT},
             lineage_extra=inputs.lineage,
             **more,

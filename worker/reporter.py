@@ -81,6 +81,18 @@ class Reporter:
         """Show the supervisor that work goes on."""
         self._pulse.beat = time.monotonic()
 
+    def tick(self) -> None:
+        """The same, and go on only where the work is still wanted: between two steps, two batches, two matrices.
+
+        Raises:
+            Stopped: a stop was requested.
+        """
+        self.beat()
+        # Past the lease's end the job may be another's: nothing more until the supervisor has renewed it.
+        while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
+            time.sleep(_LOOK_EVERY_S)
+        self.stop_if_asked()
+
     def __call__(self, progress: Progress) -> None:
         """Take note of a step.
 
@@ -94,11 +106,7 @@ class Reporter:
         self._metrics += [(name, progress.phase_step, value) for name, value in progress.metrics.items()]
         self._latest = progress
         self._say(progress, now)
-        self._pulse.beat = now
-        # Past the lease's end the job may be another's: not one step more until the supervisor has renewed it.
-        while time.monotonic() >= self._pulse.deadline and not self._stop_requested:
-            time.sleep(_LOOK_EVERY_S)
-        self.stop_if_asked()
+        self.tick()
         if enters or now - self._tried >= _WRITE_EVERY_S:
             self._tried = now
             self._try_to_write()
@@ -130,9 +138,9 @@ class Reporter:
         latest = self._latest
         if latest is None:
             return
-        # What comes after the last step takes longer than none, and nobody knows how long.
+        # What comes between the steps, or after the last, takes longer than none, and nobody knows how long.
         left = latest.total_steps - latest.step
-        eta_s = None if latest.phase == "delivering" else self._pace.seconds_for(left)
+        eta_s = None if latest.phase in ("fitting", "delivering") else self._pace.seconds_for(left)
         with self._database.write() as session:
             record_progress(
                 session,

@@ -13,7 +13,8 @@ class ProgressView(BaseModel):
     step: int = Field(description="Optimizer steps done, those of the dense baseline among them.")
     total_steps: int | None
     phase: str | None = Field(
-        description="What is being done: `dense` (the baseline), `pruning`, `delivering` (judging and writing)."
+        description="What is being done: `dense` (the baseline), `pruning`, `fitting` (what is left, to the "
+        "dense model), `delivering` (judging and writing)."
     )
     density: float | None = Field(description="Kept share of the prunable weights now.")
     eta_s: float | None = Field(

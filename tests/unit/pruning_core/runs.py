@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pruning_core import PruningResult, PruningSpec, prune
+from pruning_core.evaluation import Tick, nobody_waits
 from pruning_core.training import OnProgress
 from tests.tiny import reviews
 
@@ -41,9 +42,21 @@ def short_spec(method: str = "movement", **changes: object) -> PruningSpec:
 
 
 def short_run(
-    model_dir: Path, output: Path, spec: PruningSpec, *, on_progress: OnProgress | None = None
+    model_dir: Path,
+    output: Path,
+    spec: PruningSpec,
+    *,
+    on_progress: OnProgress | None = None,
+    tick: Tick = nobody_waits,
 ) -> PruningResult:
     """Prune on 96 reviews, judged on 40 others."""
     return prune(
-        model_dir, reviews(96), spec, output, evaluation=reviews(40, seed=1), on_progress=on_progress, illustrated=False
+        model_dir,
+        reviews(96),
+        spec,
+        output,
+        evaluation=reviews(40, seed=1),
+        on_progress=on_progress,
+        tick=tick,
+        illustrated=False,
     )

@@ -230,6 +230,57 @@ def test_steps_beyond_and_below_an_epoch_are_taken_as_told(watch: Watch, model_d
         assert (delivering.phase, delivering.step, delivering.metrics) == ("delivering", steps, {})
 
 
+def test_a_fit_is_told_and_whoever_watches_can_end_it(model_dir: Path, tmp_path: Path) -> None:
+    class Enough(Exception):  # not an error: somebody has asked to stop
+        pass
+
+    seen: list[Progress] = []
+    ticks = 0
+
+    def tick() -> None:
+        nonlocal ticks
+        ticks += seen[-1].phase == "fitting"
+        if ticks == 7:
+            raise Enough
+
+    spec = short_spec("movement", training={"dense_baseline": True}, pruning={"reconstruct": True})
+    with pytest.raises(Enough):
+        short_run(model_dir, tmp_path, spec, on_progress=seen.append, tick=tick)
+    before, fitting = seen[-2:]
+    assert (fitting.phase, fitting.step, fitting.total_steps) == ("fitting", before.step + 1, 48)
+    assert fitting.density == pytest.approx(0.1)
+    assert not fitting.metrics
+    seen.clear()
+    ticks = -1000
+    short_run(model_dir, tmp_path, spec, on_progress=seen.append, tick=tick)
+    assert ticks == -1000 + 12, "once for each of the matrices"
+    assert [progress.phase for progress in seen].count("fitting") == 1
+    assert [progress.step for progress in seen if progress.phase in ("dense", "pruning")] == list(range(1, 49))
+
+
+@pytest.mark.parametrize("export", [{}, {"packed": "int8"}, {"onnx": True, "int8": True}], ids=str)
+def test_whatever_is_judged_shows_that_work_goes_on(
+    export: dict[str, object], model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With batches of one row: so many ticks between the last step and the end as rows are judged by each model."""
+    monkeypatch.setattr(evaluation, "_MOST_PER_BATCH", 1)
+    ticks: dict[str, int] = {}
+    phase = "dense"
+
+    def note(progress: Progress) -> None:
+        nonlocal phase
+        phase = progress.phase
+
+    def tick() -> None:
+        ticks[phase] = ticks.get(phase, 0) + 1
+
+    spec = short_spec(training={"dense_baseline": True}, distillation={}, export=export)
+    short_run(model_dir, tmp_path, spec, on_progress=note, tick=tick)
+    judged = 1 + sum(name in export for name in ("packed", "onnx", "int8"))
+    assert ticks["delivering"] == 40 * judged
+    assert ticks["dense"] >= 40 + 96, "the baseline judged, and the rows that it teaches"
+
+
 def test_the_dense_baseline_learns_at_its_own_rate(watch: Watch, model_dir: Path, tmp_path: Path) -> None:
     training = {"dense_baseline": True, "learning_rate": 1e-3, "dense_learning_rate": 1e-5}
     peaks: dict[bool, float] = {}

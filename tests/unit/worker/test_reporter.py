@@ -139,6 +139,33 @@ def test_a_stop_ends_the_run_at_its_next_step(database: Database, written: list[
     assert written == []
 
 
+def test_between_two_steps_it_shows_that_work_goes_on_and_hears_a_stop(
+    clock: Clock, database: Database, written: list[dict[str, Any]], pulse: Pulse
+) -> None:
+    report = Reporter(database, FENCE, pulse)
+    report(at(50))
+    clock.now += 700.0
+    report.tick()
+    assert (pulse.beat, written) == (clock.now, [])
+    report.request_stop()
+    with pytest.raises(Stopped):
+        report.tick()
+
+
+def test_what_is_fitted_between_two_steps_is_told_at_once_and_is_no_step(
+    clock: Clock, database: Database, written: list[dict[str, Any]], pulse: Pulse
+) -> None:
+    report = Reporter(database, FENCE, pulse)
+    for step in range(1, 5):
+        clock.now += 0.2
+        report(at(step))
+    report(at(5, phase="fitting"))
+    for seconds in (500.0, 0.2, 1.0):
+        clock.now += seconds
+        report(at(5 + int(seconds < 500), phase="pruning"))
+    assert [(row["phase"], row["eta_s"]) for row in written][:2] == [("fitting", None), ("pruning", 19.0)]
+
+
 def test_while_the_database_is_away_metrics_are_kept(
     clock: Clock,
     database: Database,

@@ -18,6 +18,9 @@ from pruning_core.settings import Training
 _LARGEST_BATCH = 10
 
 
+#: How many batches are judged between two steps, each in a tenth of a second.
+JUDGED_BATCHES = 30
+
 #: How long a commit takes that is slow.
 SLOW_COMMIT_S = 6.0
 _slowed = False
@@ -101,7 +104,7 @@ def step_in(checkpoint: Path) -> int:
         raise CheckpointError("It is no checkpoint.") from error
 
 
-def misbehave(how: str) -> None:
+def misbehave(how: str, tick: Callable[[], None]) -> None:
     from pruning_core.tasks.base import DataError
 
     if how == "raise":
@@ -112,6 +115,10 @@ def misbehave(how: str) -> None:
         os._exit(0)
     if how == "stall":
         time.sleep(3600)
+    if how == "judge":
+        for _batch in range(JUDGED_BATCHES):
+            time.sleep(0.1)
+            tick()
     if how == "slow_commit":
         slow_down_the_next_commit()
     if how == "flood":
@@ -139,6 +146,7 @@ def prune(
     *,
     teacher: Path | None,
     on_progress: Callable[[Progress], None],
+    tick: Callable[[], None],
     checkpointing: Checkpointing | None = None,
     resume_from: Path | None = None,
     lineage_extra: dict[str, object],
@@ -163,7 +171,7 @@ def prune(
             checkpointing.written(checkpointing.file)
         if step < steps // 2:
             continue
-        misbehave(spec.behaviour)
+        misbehave(spec.behaviour, tick)
     output.mkdir()
     report: dict[str, object] = {
         "primary_metric": "accuracy",
