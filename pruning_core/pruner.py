@@ -1,6 +1,5 @@
 """One pruning step around each optimizer step: gradients in, masks out."""
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -241,13 +240,7 @@ def _require_target(weights: MaskedWeights, spec: PruningSpec) -> None:
     """Refuse a target that is more than met already: what is gone stays gone. Units meet it to within half of one."""
     slack = 0.0 if weights.units is None else float(weights.units.sizes.max()) / 2
     if sum(weights.open_counts) + slack < kept_count(len(weights), spec.final_density):
-        gone = 1 - weights.start_density
-        least = math.ceil(1e4 * gone) / 1e4
-        raised = f"Raise target_sparsity to {least:.4g} or more, or leave" if least < 1 else "Leave"
-        raise NothingToPrune(
-            f"target_sparsity is {spec.target_sparsity}, and {gone:.2%} of the model's prunable weights are zero "
-            f"already, which pruning.start_from_mask leaves so. {raised} out start_from_mask."
-        )
+        raise NothingToPrune(spec.more_is_gone(1 - weights.start_density))
 
 
 def _require_room(units: Units, spec: PruningSpec, schedule: Schedule) -> None:

@@ -164,6 +164,19 @@ class PruningSpec(Part):
         """Kept share, 1 - target_sparsity, without the noise of binary fractions (0.1, not 0.09999999999999998)."""
         return round(1.0 - self.target_sparsity, 12)
 
+    def more_is_gone(self, gone: float) -> str:
+        """What is said of a model of which more is zero than the target asks for, where `start_from_mask` keeps it so.
+
+        Args:
+            gone: share of its prunable weights.
+        """
+        least = math.ceil(1e4 * gone) / 1e4
+        raised = f"Raise target_sparsity to {least:.4g} or more, or leave" if least < 1 else "Leave"
+        return (
+            f"target_sparsity is {self.target_sparsity}, and {gone:.2%} of the model's prunable weights are zero "
+            f"already, which pruning.start_from_mask leaves so. {raised} out start_from_mask."
+        )
+
     def total_steps(self, train_rows: int) -> int:
         """Optimizer steps of one fine-tuning run over `train_rows` examples; the last short batch counts."""
         if not self.trains:

@@ -1,7 +1,6 @@
 """Whether a model that keeps its zeros has more of them already than a job is to make."""
 
 import io
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -45,13 +44,7 @@ def check_zeros(spec: JobSpec, model: Model, findings: Findings, *, blobs: BlobS
             "out, or name the pruned model."
         )
     if weights - zeros < max(1, round(spec.final_density * weights)):
-        least = math.ceil(1e4 * zeros / weights) / 1e4
-        raised = f"Raise target_sparsity to {least:.4g} or more, or leave" if least < 1 else "Leave"
-        findings.wrong(
-            ("target_sparsity",),
-            f"target_sparsity is {spec.target_sparsity}, and {zeros / weights:.2%} of the model's prunable weights are "
-            f"zero already, which pruning.start_from_mask leaves so. {raised} out start_from_mask.",
-        )
+        findings.wrong(("target_sparsity",), spec.more_is_gone(zeros / weights))
     return left
 
 

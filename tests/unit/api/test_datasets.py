@@ -183,7 +183,7 @@ MALFORMED: list[tuple[str, str, bytes, str]] = [
     ),
     ("no fields", "t.jsonl", b"{}\n", "no columns"),
     ("no Parquet", "t.parquet", b"text,label\na,b\n", "not a readable Parquet file"),
-    ("JSON that is not SQuAD", "t.json", b'[{"text": "a"}]', "name the file .jsonl"),
+    ("JSON that is not SQuAD", "t.json", b'[{"text": "a"}]', "should be a valid dictionary. A .json file must"),
     ("broken JSON", "t.json", b'{"data":\n', "line 2: not JSON"),
     ("an unknown format", "t.xlsx", b"PK", "no known format"),
     ("no format", "train", b"text,label\na,b\n", "no known format"),
