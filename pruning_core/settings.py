@@ -60,7 +60,8 @@ class Pruning(Part):
     )
     schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="When weights are removed.")
     freeze_weights: bool = Field(
-        default=False, description="Leave the prunable weights as pretrained and learn only which of them to keep."
+        default=False,
+        description="Leave the prunable weights as they are when pruning begins and learn only which of them to keep.",
     )
     start_from_mask: bool = Field(
         default=False,
@@ -163,8 +164,8 @@ class Training(Part):
         default=None,
         description="What is pruned: the job's `model` as it is, or the `dense` baseline, which is fine-tuned first "
         "anyway. Default: `dense` in runs of up to 300 steps, in which a model has no time to learn a task while it is "
-        "pruned, and where what is left is fitted to it (`pruning.reconstruct`); `model` in longer ones, with frozen "
-        "weights, and with a mask to start from.",
+        "pruned, and in somewhat longer ones that leave 5 % or less, where what is left is fitted to it "
+        "(`pruning.reconstruct`) unless weights are frozen; `model` in longer ones, and with a mask to start from.",
     )
     freeze_embeddings: bool = Field(default=True, description="Keep embeddings as pretrained, as in the paper.")
     dense_baseline: bool = Field(

@@ -193,7 +193,7 @@ class PruningSpec(Part):
         training, pruning = self.training, self.pruning
         if training.start_from is not None:
             return training.start_from
-        can = training.dense_baseline and self.trains and not pruning.freeze_weights and not pruning.start_from_mask
+        can = training.dense_baseline and self.trains and not pruning.start_from_mask
         fitted = self._is_best_fitted(total_steps) if pruning.reconstruct is None else pruning.reconstruct
         return "dense" if can and (fitted or total_steps <= SHORT_RUN) else "model"
 
@@ -201,12 +201,14 @@ class PruningSpec(Part):
         """Whether what is left is fitted to the dense model, the default where the spec does not say."""
         if self.pruning.reconstruct is not None:
             return self.pruning.reconstruct
-        return self._is_best_fitted(total_steps) and self.starts_from(total_steps) == "dense"
+        fitted = self._is_best_fitted(total_steps) and not self.pruning.freeze_weights
+        return fitted and self.starts_from(total_steps) == "dense"
 
     def _is_best_fitted(self, total_steps: int) -> bool:
-        """Whether what is left of a dense model by so short a run is best fitted to it, where that can be done."""
-        able = self.granularity != "layer" and not self.pruning.freeze_weights
-        return able and is_best_fitted(total_steps, self.final_density, by_loss=METHODS[self.method].order == 1)
+        """Whether what so short a run leaves of a dense model is best fitted to it, were its weights not to stay."""
+        return self.granularity != "layer" and is_best_fitted(
+            total_steps, self.final_density, by_loss=METHODS[self.method].order == 1
+        )
 
     def shape_in(self, total_steps: int) -> Shape:
         """How density falls in so many steps: all at once, too, where what is left is fitted to the dense model.

@@ -38,3 +38,31 @@ def test_a_job_has_been_told_at_submit(model_dir: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Advice)
         prune(model_dir, reviews(96), short_spec("magnitude"), tmp_path, illustrated=False, job={"method": "magnitude"})
+
+
+@pytest.mark.parametrize(
+    ("training", "density", "told"),
+    [
+        ({"max_steps": 60}, 0.1, [True, True]),
+        ({"max_steps": 250}, 0.1, [True, False]),
+        ({"max_steps": 308}, 0.03, [True, False]),
+        ({"max_steps": 308}, 0.1, [False, False]),
+        ({"max_steps": 60}, 0.5, [True, False]),
+        ({"max_steps": 60, "start_from": "dense"}, 0.1, [False, True]),
+        ({"max_steps": 60, "start_from": "model"}, 0.1, [False, True]),
+    ],
+    ids=str,
+)
+def test_frozen_weights_are_told_whose_they_are_and_how_long_masks_take(
+    training: dict[str, object], density: float, told: list[bool]
+) -> None:
+    steps = training["max_steps"]
+    assert isinstance(steps, int)
+    training = {"dense_baseline": True, **training}
+    frozen = short_spec(target_sparsity=1 - density, training=training, pruning={"freeze_weights": True})
+    words = list(advice_for(frozen, steps))
+    assert [
+        any(part in each for each in words) for part in ("those of the dense baseline", "200 steps or more")
+    ] == told
+    trained = short_spec(target_sparsity=1 - density, training=training)
+    assert not any("freeze_weights" in each for each in advice_for(trained, steps))

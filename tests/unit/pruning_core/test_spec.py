@@ -169,7 +169,22 @@ def test_short_runs_keep_more_of_their_steps_for_the_final_density() -> None:
         ({"training": {"max_steps": 301, "start_from": "dense"}}, "dense", "sensitivity"),
         ({"training": {"max_steps": 60, "start_from": "model"}}, "model", "magnitude"),
         ({"training": {"max_steps": 60, "dense_baseline": False}}, "model", "magnitude"),
-        ({"training": {"max_steps": 60}, "pruning": {"freeze_weights": True}}, "model", "sensitivity"),
+        ({"training": {"max_steps": 60}, "pruning": {"freeze_weights": True}}, "dense", "sensitivity"),
+        (
+            {"training": {"max_steps": 60, "start_from": "model"}, "pruning": {"freeze_weights": True}},
+            "model",
+            "sensitivity",
+        ),
+        (
+            {"training": {"max_steps": 308}, "target_sparsity": 0.97, "pruning": {"freeze_weights": True}},
+            "dense",
+            "sensitivity",
+        ),
+        (
+            {"training": {"max_steps": 501}, "target_sparsity": 0.97, "pruning": {"freeze_weights": True}},
+            "model",
+            "magnitude",
+        ),
         ({"training": {"max_steps": 301}, "pruning": {"freeze_weights": True}}, "model", "magnitude"),
         ({"training": {"max_steps": 60}, "pruning": {"start_from_mask": True}}, "model", "magnitude"),
         ({"training": {"max_steps": 60}, "pruning": {"params": {"score_init": "zeros"}}}, "dense", "zeros"),
