@@ -13,6 +13,7 @@ from transformers import BertForSequenceClassification, PreTrainedModel, T5ForCo
 
 from pruning_core import training
 from pruning_core.columns import TextClassification
+from pruning_core.evaluation import Tick
 from pruning_core.masking import MaskedWeights
 from pruning_core.methods import METHODS
 from pruning_core.peers import Order
@@ -261,11 +262,17 @@ def test_what_is_left_is_fitted_to_the_baseline_when_the_density_is_reached(
     fitted: list[Tensor] = []
 
     def watched(
-        weights: MaskedWeights, model: PreTrainedModel, target: PreTrainedModel, batch: dict[str, Tensor], *, bf16: bool
+        weights: MaskedWeights,
+        model: PreTrainedModel,
+        target: PreTrainedModel,
+        batch: dict[str, Tensor],
+        *,
+        bf16: bool,
+        tick: Tick,
     ) -> None:
         seen.append((weights.method.step, target is dense))
         kept.append(weights.mask.clone())
-        reconstruct(weights, model, target, batch, bf16=bf16)
+        reconstruct(weights, model, target, batch, bf16=bf16, tick=tick)
         fitted.append(weights.weight.clone())
         for matrix, where in zip(weights.matrices, weights.slices, strict=True):
             assert torch.equal(matrix.parameter.flatten(), weights.weight[where]), "nothing scales what was fitted"

@@ -84,10 +84,11 @@ def assert_resumes(model_dir: Path, folder: Path, spec: PruningSpec, cut: int, *
     stop = interrupt_at(cut, checkpoint, before)
     with pytest.raises(Interrupted):
         run(model_dir, folder / "cut", spec, before, checkpointing=stop, teacher=teacher)
-    assert before == whole[:cut]
+    assert before == whole[: len(before)]
+    assert before[-1].step == cut
     after: list[Progress] = []
     result = run(model_dir, folder / "resumed", spec, after, resume_from=checkpoint, teacher=teacher)
-    assert after == whole[cut:]
+    assert after == whole[len(before) :]
     assert result.evaluation == expected.evaluation
     assert result.dense_evaluation == expected.dense_evaluation
     assert result.layers == expected.layers
