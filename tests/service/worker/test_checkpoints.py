@@ -112,7 +112,7 @@ def test_a_trainer_that_gets_no_further_is_killed_and_its_job_tried_again(stage:
 
 def test_work_between_two_steps_that_gets_on_is_not_taken_for_a_stall(stage: Stage) -> None:
     """Judging many rows, or fitting a large model to its dense one, may take longer than a stall is suffered."""
-    stage.worker(stalled_s=1)
+    stage.worker(stalled_s=6)  # a trainer has to start within them, too, on a machine with much else to do
     judged = stage.submit(behaviour="judge", steps=2, max_attempts=1)
     stage.wait_for(judged, JobStatus.SUCCEEDED)
     assert stage.outcomes(judged) == ["succeeded"]

@@ -19,7 +19,7 @@ _LARGEST_BATCH = 10
 
 
 #: How many batches are judged between two steps, each in a tenth of a second.
-JUDGED_BATCHES = 30
+JUDGED_BATCHES = 100
 
 #: How long a commit takes that is slow.
 SLOW_COMMIT_S = 6.0
