@@ -89,7 +89,7 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
         )
     if spec.pruning.freeze_weights and 0 < steps < _FROZEN_NEED_STEPS and little:
         yield (
-            f"With pruning.freeze_weights a density of {density} needs {_FROZEN_NEED_STEPS} steps or more, and after "
+            f"With pruning.freeze_weights a density of {density} often takes {_FROZEN_NEED_STEPS} steps or more: after "
             f"{steps:,} the model may answer everything alike. Let the weights train, or train longer."
         )
     if 0 < steps < _FEWEST and little:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PAGE = "report.html"
+_PAGE, _REPORT = "report.html", "report.json"
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def deliver(
     """
     output.mkdir(parents=True, exist_ok=True)
     clear(output)
+    (output / _REPORT).unlink(missing_ok=True)  # written last: where it is, all is there, and of one run
     with suppress(OSError):  # as what is drawn later
         (output / _PAGE).unlink()
     reloaded = export_model(network, run.tokenizer, pruner.weights, output / "model")
@@ -158,7 +159,7 @@ def deliver(
     if illustrated:
         _draw(report, output / _PAGE, notes)
         report["notes"] = notes
-    (output / "report.json").write_text(_lines(report), encoding="utf-8")
+    (output / _REPORT).write_text(_lines(report), encoding="utf-8")
     return PruningResult(evaluation, run.position.dense_evaluation, packed_evaluation, density, table, exports, report)
 
 

@@ -258,6 +258,21 @@ def test_a_fit_is_told_and_whoever_watches_can_end_it(model_dir: Path, tmp_path:
     assert [progress.step for progress in seen if progress.phase in ("dense", "pruning")] == list(range(1, 49))
 
 
+def test_a_run_that_ends_while_it_is_judged_leaves_no_report_of_an_earlier_one(model_dir: Path, tmp_path: Path) -> None:
+    short_run(model_dir, tmp_path, short_spec("magnitude"))
+    assert (tmp_path / "report.json").is_file()
+    seen: list[Progress] = []
+
+    def tick() -> None:
+        if seen[-1].phase == "delivering":
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        short_run(model_dir, tmp_path, short_spec("magnitude"), on_progress=seen.append, tick=tick)
+    assert (tmp_path / "model").is_dir()
+    assert not (tmp_path / "report.json").exists(), "what lies there is not a run that was carried out"
+
+
 @pytest.mark.parametrize("export", [{}, {"packed": "int8"}, {"onnx": True, "int8": True}], ids=str)
 def test_whatever_is_judged_shows_that_work_goes_on(
     export: dict[str, object], model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
