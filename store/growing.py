@@ -23,17 +23,22 @@ class GrowingBlob:
         offset: bytes that are there, those that wait for the rest of their chunk included.
     """
 
-    def __init__(self, database: Database, blob_id: str) -> None:
+    def __init__(self, database: Database, blob_id: str, offset: int) -> None:
         """Begin where the blob ends.
 
+        Args:
+            database: where it is.
+            blob_id: which.
+            offset: bytes that are there as far as the writer knows, who goes on from them.
+
         Raises:
-            OffsetMoved: It is gone, or complete.
+            OffsetMoved: It is gone, or complete, or ends elsewhere: of a broken connection some more has been kept.
         """
         self._database = database
         self._blob_id = blob_id
         with database.read() as session:
             blob = session.scalar(select(Blob).where(Blob.id == blob_id, Blob.sha256.is_(None)))
-            if blob is None:
+            if blob is None or blob.size != offset:
                 raise OffsetMoved()
             self._chunk_bytes = blob.chunk_bytes
             self._written = blob.size  # the database's idea of where it ends

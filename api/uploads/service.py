@@ -80,7 +80,7 @@ async def add(here: Services, caller: Principal, state: UploadState, body: Async
         ClientDisconnect: The connection broke.
         TooSlow: Nothing more comes.
     """
-    growing = await run_in_threadpool(GrowingBlob, here.database, state.blob_id)
+    growing = await run_in_threadpool(GrowingBlob, here.database, state.blob_id, state.offset)
     try:
         await _pour(growing, body, state.size)
     finally:
@@ -181,7 +181,9 @@ def _whole(here: Services, caller: Principal, field: str, upload_id: str) -> Upl
             ]
         )
     if state.blob is None:  # the process died after the last byte
-        complete_upload(here.database, caller.team_id, state, GrowingBlob(here.database, state.blob_id).sha256())
+        complete_upload(
+            here.database, caller.team_id, state, GrowingBlob(here.database, state.blob_id, state.offset).sha256()
+        )
         state = look(here, caller, upload_id)
     return state
 

@@ -43,7 +43,8 @@ def begin(database: Database, team: str, size: int = len(CONTENT), quota: int = 
 
 def grow(database: Database, team: str, upload: str, *pieces: bytes) -> GrowingBlob:
     with database.read() as session:
-        growing = GrowingBlob(database, get_upload(session, team, upload).blob_id)
+        state = get_upload(session, team, upload)
+    growing = GrowingBlob(database, state.blob_id, state.offset)
     for piece in pieces:
         growing.write(piece)
     growing.flush()
@@ -67,12 +68,27 @@ def test_wherever_it_is_cut_the_file_is_the_same(database: Database, team: str, 
     assert b"".join(DatabaseBlobStore(database).read(state.blob_id)) == CONTENT
 
 
+def test_who_goes_on_from_where_it_ended_a_moment_ago_is_told(database: Database, team: str) -> None:
+    """A client comes back while the server still keeps what its broken connection had brought."""
+    upload = begin(database, team)
+    grow(database, team, upload, CONTENT[:100])
+    with database.read() as session:
+        seen = get_upload(session, team, upload)
+    grow(database, team, upload, CONTENT[100:150])
+    with pytest.raises(OffsetMoved):
+        GrowingBlob(database, seen.blob_id, seen.offset)
+    grow(database, team, upload, CONTENT[150:])
+    with database.read() as session:
+        state = get_upload(session, team, upload)
+    assert GrowingBlob(database, state.blob_id, state.offset).sha256() == SHA256
+
+
 def test_of_two_who_write_at_once_one_is_told(database: Database, team: str) -> None:
     upload = begin(database, team)
     grow(database, team, upload, CONTENT[:100])
     with database.read() as session:
         blob_id = get_upload(session, team, upload).blob_id
-    slow, quick = GrowingBlob(database, blob_id), GrowingBlob(database, blob_id)
+    slow, quick = GrowingBlob(database, blob_id, 100), GrowingBlob(database, blob_id, 100)
     quick.write(CONTENT[100:2000])
     slow.write(b"x" * 100)
     with pytest.raises(OffsetMoved):
@@ -133,7 +149,8 @@ def test_the_sweep_leaves_what_may_still_grow_and_takes_what_has_expired(databas
 def test_an_upload_that_is_dropped_cannot_grow(database: Database, team: str) -> None:
     upload = begin(database, team)
     with database.read() as session:
-        growing = GrowingBlob(database, get_upload(session, team, upload).blob_id)
+        state = get_upload(session, team, upload)
+    growing = GrowingBlob(database, state.blob_id, state.offset)
     with database.write() as session:
         end_upload(session, team, upload)
         session.execute(update(Blob).values(touched_at=db_now(-1000)))
