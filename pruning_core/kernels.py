@@ -193,15 +193,20 @@ def straight_through(
 @_compiled
 def straight_through_sigmoid(
     gradient: Numbers, weight: NDArray[np.float32], penalty: np.float32, out: NDArray[np.float32]
-) -> float:
-    """Write G ⊙ W + penalty · σ(1 - σ), with σ, a sigmoid's values, in `out` before; returns Σ out²."""
-    squares = 0.0
+) -> tuple[float, float]:
+    """Write G ⊙ W + penalty · σ(1 - σ), with σ, a sigmoid's values, in `out` before; returns Σ|G ⊙ W| and Σ out²."""
+    size, squares = 0.0, 0.0
+    own = np.empty(min(_BLOCK, len(out)), dtype=np.float32)
     for start in range(0, len(out), _BLOCK):
         g, w, y = gradient[start : start + _BLOCK], weight[start : start + _BLOCK], out[start : start + _BLOCK]
+        x = own[: len(y)]
         for i in range(len(y)):
-            y[i] = _wide(g[i]) * w[i] + penalty * (y[i] * (np.float32(1.0) - y[i]))
+            x[i] = _wide(g[i]) * w[i]
+        size += float(_sizes(x))
+        for i in range(len(y)):
+            y[i] = x[i] + penalty * (y[i] * (np.float32(1.0) - y[i]))
         squares += float(_squares(y))
-    return squares
+    return size, squares
 
 
 @_compiled

@@ -79,13 +79,15 @@ def score_gradient(own: Tensor, weight: Tensor, penalty: Tensor, out: Tensor) ->
     return torch.tensor(size), _root(squares)
 
 
-def score_gradient_by_share(own: Tensor, weight: Tensor, penalty: Tensor, out: Tensor) -> Tensor:
-    """Write G ⊙ W + penalty · σ(1 - σ) over σ, which is in `out`; returns its L2 norm, a scalar."""
+def score_gradient_by_share(own: Tensor, weight: Tensor, penalty: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """Write G ⊙ W + penalty · σ(1 - σ) over σ, which is in `out`; returns what `score_gradient` does."""
     if own.device.type != "cpu":
-        out.sub_(out.square()).mul_(penalty).addcmul_(own, weight)
-        return norm_of(out)
+        pull = own * weight
+        out.sub_(out.square()).mul_(penalty).add_(pull)
+        return torch.linalg.vector_norm(pull, ord=1), norm_of(out)
     arrays = numbers_of(own), numbers_of(weight)
-    return _root(kernels.straight_through_sigmoid(*arrays, np.float32(penalty), numbers_of(out)))
+    size, squares = kernels.straight_through_sigmoid(*arrays, np.float32(penalty), numbers_of(out))
+    return torch.tensor(size), _root(squares)
 
 
 def gates_gradient(

@@ -27,19 +27,23 @@ class PenaltyController:
     #: Doublings of λ in a window in which the density is off by its whole range throughout.
     _INTEGRAL = 80.0
 
-    def __init__(self, weights: MaskedWeights, schedule: Schedule, *, proportional: float) -> None:
+    def __init__(
+        self, weights: MaskedWeights, schedule: Schedule, *, proportional: float, follows: bool = False
+    ) -> None:
         """Start without a penalty; λ begins at the first `seed`.
 
         Args:
             weights: give the controller its memory.
             schedule: its window sets the pace.
             proportional: doublings of λ for an error of the whole range, at once.
+            follows: λ is not searched but told, by `follow`.
         """
         from pruning_core.selection import Threshold
 
         self._proportional = proportional
         self._window = max(1, schedule.total_steps - schedule.warmup_steps - schedule.cooldown_steps)
-        self._range = schedule.start_density - schedule.final_density
+        self._range, self._final = schedule.start_density - schedule.final_density, schedule.final_density
+        self.follows = follows
         #: Where the selections of `select_above` part weights.
         self.floor, self.most = Threshold(), Threshold()
         self._log = weights.buffers.setdefault("log_lambda", weights.weight.new_full((), -math.inf))
@@ -58,24 +62,44 @@ class PenaltyController:
         """
         import torch
 
+        if self.follows:
+            return
         if self._log.device.type != "cpu" or torch.isinf(self._log):
             # log 0 waits for the next call
             torch.where(torch.isinf(self._log), value().log(), self._log, out=self._log)
 
+    def follow(self, value: Tensor) -> None:
+        """Let λ be this until the next call.
+
+        Args:
+            value: λ, a scalar on the device.
+        """
+        self._log.copy_(value.log())
+
+    def slack(self, density: float) -> float:
+        """How far masks may lag behind the schedule: so many times its density may stay.
+
+        Args:
+            density: kept share that the schedule asks for. Where λ is told, masks have caught up when it is the last.
+        """
+        return 1.0 + (SLACK - 1.0) * ((density - self._final) / self._range if self.follows else 1.0)
+
     def update(self, density: Tensor, target: float) -> None:
-        """Raise λ while the density is above its target, lower it below.
+        """Raise λ while the density is above its target, lower it below; not where it is told.
 
         Args:
             density: kept share now, a scalar on the device.
             target: kept share that the schedule asks for.
         """
+        if self.follows:
+            return
         error = (density - target) / self._range
         step = self._INTEGRAL / self._window * error + self._proportional * (error - self._error)
         self._log.add_(math.log(2) * step).clamp_(max=_MOST)
         self._error.copy_(error)
 
 
-#: How far the masks may lag behind the schedule: so many times its density may stay.
+#: How far the masks may lag behind the schedule at most: so many times its density may stay.
 SLACK = 1.25
 
 
@@ -91,8 +115,8 @@ def select_above(
         threshold: τ.
         controller: learns how far the threshold's own density is off.
         density: kept share that the schedule asks for.
-        ceiling: never more than the `SLACK`·v highest scores either. In a run of some tens of steps scores cannot reach
-            τ: λ would grow without end, and all would be cut in one step when the window ends.
+        ceiling: never more than the `slack` times v highest scores either. In a run of some tens of steps scores cannot
+            reach τ: λ would grow without end, and all would be cut in one step when the window ends.
     """
     import torch
 
@@ -102,9 +126,9 @@ def select_above(
     floor = torch.empty_like(mask)
     select_global(score, weights.open_slices, kept_count(len(weights), density), floor, controller.floor)
     torch.gt(score, threshold, out=mask)
-    if ceiling and SLACK * density < weights.start_density:
+    if ceiling and (share := controller.slack(density) * density) < weights.start_density:
         most = torch.empty_like(mask)
-        select_global(score, weights.open_slices, kept_count(len(weights), SLACK * density), most, controller.most)
+        select_global(score, weights.open_slices, kept_count(len(weights), share), most, controller.most)
         mask.logical_and_(most)
     controller.update(weights.kept_share, density)
     mask.logical_or_(floor)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from pydantic import Field
 
-from pruning_core.methods.learned import LearnedParameters, LearnedScores
+from pruning_core.methods.learned import LearnedParameters, LearnedScores, pull_by_default
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pruning_core.methods.base import MethodParameters
     from pruning_core.schedule import Schedule
     from pruning_core.selection import Sizes
-
-#: `score_penalty` by default; the most of it, and its product with the density, where scores start by sensitivity.
-_PENALTY, _MOST_PENALTY, _PENALTY_BY_DENSITY = 3.0, 10.0, 0.5
 
 
 class MovementParameters(LearnedParameters):
@@ -33,17 +30,11 @@ class MovementParameters(LearnedParameters):
     )
 
     def settled(self, *, trained: bool, density: float) -> Self:
-        """With where scores start, and how hard they are pulled down.
-
-        60 steps of sentence pairs at 3 % density end at one class with 3, at 0.5 with 10, dense at 0.61.
-        """
+        """With where scores start, and how hard they are pulled down."""
         settled = super().settled(trained=trained, density=density)
-        if settled.score_penalty is not None:
+        if settled.score_penalty is not None or settled.score_init is None:
             return settled
-        strength = _PENALTY
-        if settled.score_init == "sensitivity":
-            strength = min(_MOST_PENALTY, max(_PENALTY, round(_PENALTY_BY_DENSITY / density, 2)))
-        return settled.model_copy(update={"score_penalty": strength})
+        return settled.model_copy(update={"score_penalty": pull_by_default(settled.score_init, density)})
 
 
 class Movement(LearnedScores):
@@ -72,7 +63,6 @@ class Movement(LearnedScores):
         assert settled is not None
         self._strength = settled
         self._penalty = weights.buffers.setdefault("score_penalty", weights.weight.new_zeros(()))
-        self._sizes: dict[int, Tensor] = {}
 
     def write_initial_score(self, weight: Tensor, score: Tensor) -> None:
         """Zero: with `magnitude` |W| is added anew at each selection."""
@@ -91,10 +81,7 @@ class Movement(LearnedScores):
 
     def after_update(self, learning_rate: float) -> None:
         """The penalty of the next step."""
-        import torch
-
-        sizes = [self._sizes[where.start] for where in self.weights.passes]  # threads finish in any order
-        self._penalty.copy_(torch.stack(sizes).sum()).mul_(self._strength / len(self.weights))
+        self._penalty.copy_(self.task_pull()).mul_(self._strength / len(self.weights))
 
     def importance(self, scratch: Tensor) -> Tensor:
         """|W| + S, or S."""

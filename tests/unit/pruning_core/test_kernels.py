@@ -107,12 +107,15 @@ def test_gradients_may_be_changed_where_they_are(size: int) -> None:
 def test_gradients_of_scores_are_torchs_and_measured(size: int, format_: torch.dtype) -> None:
     own, weight, share = torch.randn(size).to(format_), torch.randn(size), torch.rand(size)
     penalty, out = torch.tensor(0.25), torch.full((size,), torch.nan)
+    size_ = float((own.double() * weight.double()).abs().sum())
     total, length = score_gradient(own, weight, penalty, out=out)
     assert torch.equal(out, own.float() * weight + penalty)
     assert float(length) == norm(out)
-    assert float(total) == pytest.approx(float((own.double() * weight.double()).abs().sum()), rel=1e-6, abs=1e-12)
+    assert float(total) == pytest.approx(size_, rel=1e-6, abs=1e-12)
     out = share.clone()
-    assert float(score_gradient_by_share(own, weight, penalty, out=out)) == norm(out)
+    total, length = score_gradient_by_share(own, weight, penalty, out=out)
+    assert float(length) == norm(out)
+    assert float(total) == pytest.approx(size_, rel=1e-6, abs=1e-12)
     expected = own.double() * weight.double() + 0.25 * share.double() * (1 - share.double())
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-6)
 

@@ -101,6 +101,56 @@ def test_the_soft_mask_never_lags_more_than_a_quarter_behind_the_schedule() -> N
     assert torch.equal(weights.mask, scores >= scores.sort(descending=True).values[27]), "the 1.25 x 0.4 x 56 highest"
 
 
+def test_frozen_weights_of_a_short_run_are_pulled_as_hard_as_in_movement_pruning_and_to_the_end() -> None:
+    """λ·σ'(0)/n is 0.5 / density times the mean |G ⊙ W| for scores by sensitivity, whatever the density lags behind."""
+    method = SoftMovement(LearnedParameters.model_validate({"score_init": "sensitivity"}))
+    schedule = replace(SCHEDULE, trained=True)
+    network, last = TwoLayers(), SCHEDULE.total_steps - 1
+    weights = masked(network, method, schedule=schedule, frozen=True)
+    for step in (0, 20, last):
+        method.step = step
+        with torch.no_grad():
+            weights.score.zero_()
+        network(batch(step)).backward()
+        own = initial_weights() * torch.cat([gradient.clone() for gradient in weights.gradients])
+        before = float(method.metrics()["lambda"])
+        weights.collect_gradients()
+        torch.testing.assert_close(score_gradient_of(weights), own + before * 0.25 / len(weights))
+        method.after_update(1e-3)
+        weights.drop_gradients()
+        expected = 5.0 * float(own.abs().sum()) / 0.25
+        assert float(method.metrics()["lambda"]) == pytest.approx(expected, rel=1e-5)
+        method.select_softly(schedule.density(step))
+        assert float(method.metrics()["lambda"]) == pytest.approx(expected, rel=1e-5), "no controller"
+    assert before > 0.0
+
+
+def test_frozen_masks_of_a_short_run_catch_up_with_the_schedule_as_its_window_closes() -> None:
+    method = SoftMovement(LearnedParameters.model_validate({"score_init": "sensitivity"}))
+    weights = masked(TwoLayers(), method, schedule=replace(SCHEDULE, trained=True), frozen=True, step=20)
+    with torch.no_grad():
+        weights.score.copy_(torch.linspace(1, 2, 56))  # all above the threshold
+    kept = []
+    for density in (0.8, 0.55, 0.2, 0.1):
+        method.select_softly(density)
+        kept.append(int(weights.mask.sum()))
+    assert kept == [round(56 * d * (1 + 0.25 * (d - 0.1) / 0.9)) for d in (0.8, 0.55, 0.2, 0.1)]
+    assert kept[-1] == round(56 * 0.1)
+
+
+@pytest.mark.parametrize(("frozen", "trained"), [(True, False), (False, True)])
+def test_in_other_runs_the_controller_searches(frozen: bool, trained: bool) -> None:
+    network, method = TwoLayers(), SoftMovement()
+    weights = masked(network, method, schedule=replace(SCHEDULE, trained=trained), frozen=frozen, step=20)
+    network(batch()).backward()
+    weights.collect_gradients()
+    method.after_update(1e-3)
+    method.select_softly(0.4)
+    first = float(method.metrics()["lambda"])
+    method.select_softly(0.2)
+    assert 0.0 < first != float(method.metrics()["lambda"])
+
+
 # --- reweighted proximal -------------------------------------------------------------------------------------------
 
 
