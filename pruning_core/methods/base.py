@@ -95,7 +95,7 @@ class Method(ABC):
         """Keep the parameters, the method's defaults when none are given."""
         self.parameters = parameters if parameters is not None else self.Parameters()
 
-    def default_score_learning_rate(self, total_steps: int) -> float:
+    def default_score_learning_rate(self, total_steps: int, *, frozen: bool = False) -> float:
         """Adam's peak learning rate for the scores when the spec names none."""
         raise TypeError(f"Method {self.name!r} learns no scores.")
 

@@ -84,7 +84,7 @@ class LearnedScores(Method):
         weights.start_scores()
         self._sizes: dict[int, Tensor] = {}
 
-    def default_score_learning_rate(self, total_steps: int) -> float:
+    def default_score_learning_rate(self, total_steps: int, *, frozen: bool = False) -> float:
         """The rate that moves scores as far as they have to go in the run; from zero the paper's 1e-2 sets the scale.
 
         On sentence pairs 100 steps at 3 % density end at 0.43 where scores that start by sensitivity move 0.05 in all,

@@ -217,6 +217,94 @@ def test_frozen_weights_stay_as_they_are_when_their_gates_are_opened() -> None:
     assert torch.equal(weights.weight, before)
 
 
+# --- frozen weights of a run that prunes its dense baseline -------------------------------------------------------
+
+
+def frozen_in_short(step: int) -> MaskedWeights:
+    """A toy whose masks alone learn, with gates that are open, shut and in between."""
+    method = L0(LearnedParameters.model_validate({"score_init": "sensitivity"}))
+    weights = masked(TwoLayers(), method, schedule=replace(SCHEDULE, trained=True), frozen=True, step=step)
+    with torch.no_grad():
+        weights.score.copy_(torch.linspace(-4, 4, 56)[torch.randperm(56)])
+    return weights
+
+
+def computed(weights: MaskedWeights) -> Tensor:
+    return torch.cat([matrix.parameter.detach().flatten() for matrix in weights.matrices])
+
+
+def test_all_scores_shift_until_the_lowest_kept_is_where_gates_began() -> None:
+    weights = frozen_in_short(20)
+    assert not weights.method.select_softly(0.4), "exactly the highest"
+    before = weights.score.clone()
+    weights.mask.copy_(before >= before.sort(descending=True).values[21])
+    weights.method.after_selection()
+    assert float(weights.score[weights.mask].min()) == pytest.approx(2.2)
+    torch.testing.assert_close(weights.score - before, torch.full((56,), float(weights.score[0] - before[0])))
+    weights.apply()
+    drawn = computed(weights)
+    torch.testing.assert_close(drawn, initial_weights() * weights.buffers["gates"] * weights.mask)
+    assert 0 < int((drawn != 0).sum()) <= 22, "what is not selected is not computed with"
+
+
+def test_their_gates_gradient_is_the_hard_concretes_and_their_penalty_follows_the_task() -> None:
+    weights = frozen_in_short(20)
+    set_random_mask(weights)
+    torch.manual_seed(5)
+    weights.apply()
+    torch.manual_seed(5)
+    u = torch.empty(56)
+    write_uniform(u)
+    loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
+    own = torch.cat([gradient.clone() for gradient in weights.gradients]) * initial_weights()
+    weights.collect_gradients()
+    score = weights.score.clone().requires_grad_()
+    [slope] = torch.autograd.grad(hard_concrete(u, score).sum(), score)
+    torch.testing.assert_close(score_gradient_of(weights), own * slope, rtol=1e-4, atol=1e-6)
+
+    weights.method.after_update(1e-3)
+    lam = 5.0 * float(own.abs().sum()) / 0.25
+    assert float(weights.method.metrics()["lambda"]) == pytest.approx(lam, rel=1e-5)
+    weights.drop_gradients()
+    torch.manual_seed(5)
+    weights.apply()
+    loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
+    weights.collect_gradients()
+    [pull] = torch.autograd.grad(lam * penalty(score), score)
+    torch.testing.assert_close(score_gradient_of(weights), own * slope + pull, rtol=1e-4, atol=1e-6)
+
+
+def test_after_the_window_frozen_weights_are_shipped_as_they_are_and_scores_learn_straight_through() -> None:
+    weights = frozen_in_short(SCHEDULE.total_steps - 1)
+    set_random_mask(weights)
+    for training in (True, False):
+        weights.apply(training=training)
+        assert torch.equal(computed(weights), initial_weights() * weights.mask)
+    weights.method.after_selection()
+    before = weights.score.clone()
+    pull = 0.0
+    for _ in range(2):
+        loss_with([matrix.parameter for matrix in weights.matrices], batch()).backward()
+        own = torch.cat([gradient.clone() for gradient in weights.gradients]) * initial_weights()
+        weights.collect_gradients()
+        torch.testing.assert_close(score_gradient_of(weights), own + pull)
+        weights.method.after_update(1e-3)
+        weights.drop_gradients()
+        weights.apply()
+        pull = 5.0 * float(own.abs().mean())
+    assert pull > 0.0
+    assert torch.equal(weights.score, before), "no shift any more"
+
+
+@pytest.mark.parametrize(
+    ("init", "frozen", "rate"),
+    [("sensitivity", True, 0.27), ("sensitivity", False, 0.5), ("magnitude", True, 0.5), ("zeros", True, 0.1)],
+)
+def test_scores_that_shift_together_need_to_move_less(init: str, frozen: bool, rate: float) -> None:
+    method = L0(LearnedParameters.model_validate({"score_init": init}))
+    assert method.default_score_learning_rate(60, frozen=frozen) == pytest.approx(rate)
+
+
 def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
     weights = weights_with_scores()
     optimizer = torch.optim.AdamW(weights.trained_scores, lr=0.3, weight_decay=0.0)
