@@ -23,8 +23,8 @@ _SLOW = {
     "rpp": "cuts more than the rest can make up for",
 }
 
-#: Masks alone hardly learn a task in fewer: 60 steps of pairs at 10 % density end at 0.57 with `movement`, at 0.44 with
-#: `l0` and at 0.58 with `soft_movement`; 150 at 3 % at 0.59, 0.37 and 0.61 (dense: 0.59 and 0.73).
+#: Masks alone hardly learn a task in fewer: 60 steps of pairs at 10 % density end at 0.57 with `movement`, at 0.53 with
+#: `l0` and at 0.58 with `soft_movement`; 150 at 3 % at 0.59, 0.44 and 0.61 (dense: 0.59 and 0.73).
 _FROZEN_NEED_STEPS = 200
 
 #: Of 24 steps of pairs of sentences nothing is left at 10 % density, of 60 most.
@@ -88,9 +88,11 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
             "can share, say training.start_from 'model'."
         )
     if spec.pruning.freeze_weights and 0 < steps < _FROZEN_NEED_STEPS and little:
+        faster = "use 'movement', whose masks learn faster, " if spec.method == "l0" else ""
         yield (
             f"With pruning.freeze_weights a density of {density} often takes {_FROZEN_NEED_STEPS} steps or more: after "
-            f"{steps:,} the model may answer everything alike. Let the weights train, or train longer."
+            f"{steps:,} the model may answer everything alike. Let the weights train, "
+            f"{faster}or train longer."
         )
     if 0 < steps < _FEWEST and little:
         yield (

@@ -64,5 +64,8 @@ def test_frozen_weights_are_told_whose_they_are_and_how_long_masks_take(
     assert [
         any(part in each for each in words) for part in ("those of the dense baseline", "200 steps or more")
     ] == told
+    slowest = short_spec("l0", target_sparsity=1 - density, training=training, pruning={"freeze_weights": True})
+    assert any("use 'movement', whose masks learn faster" in each for each in advice_for(slowest, steps)) is told[1]
+    assert not any("learn faster" in each for each in words)
     trained = short_spec(target_sparsity=1 - density, training=training)
     assert not any("freeze_weights" in each for each in advice_for(trained, steps))
