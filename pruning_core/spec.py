@@ -136,7 +136,7 @@ class PruningSpec(Part):
         if self.training.dense_baseline and self.training.dense_learning_rate is None:
             settled["dense_learning_rate"] = named or default_dense_learning_rate(width)
         if method.learns_scores and self.training.score_learning_rate is None:
-            frozen = self.pruning.freeze_weights
+            frozen = trained and self.pruning.freeze_weights
             settled["score_learning_rate"] = method(parameters).default_score_learning_rate(steps, frozen=frozen)
         return self.model_copy(
             update={

@@ -96,7 +96,12 @@ class Method(ABC):
         self.parameters = parameters if parameters is not None else self.Parameters()
 
     def default_score_learning_rate(self, total_steps: int, *, frozen: bool = False) -> float:
-        """Adam's peak learning rate for the scores when the spec names none."""
+        """Adam's peak learning rate for the scores when the spec names none.
+
+        Args:
+            total_steps: of the run.
+            frozen: the weights stay those of the dense baseline.
+        """
         raise TypeError(f"Method {self.name!r} learns no scores.")
 
     def numbers_per_weight(self) -> int:

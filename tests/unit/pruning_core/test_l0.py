@@ -14,6 +14,7 @@ from pruning_core.methods.l0 import L0, SHUT_BELOW, expected_open
 from pruning_core.methods.learned import LearnedParameters
 from pruning_core.noise import write_uniform
 from pruning_core.schedule import Schedule
+from tests.unit.pruning_core.runs import short_spec
 from tests.unit.pruning_core.toys import (
     SCHEDULE,
     TwoLayers,
@@ -303,6 +304,14 @@ def test_after_the_window_frozen_weights_are_shipped_as_they_are_and_scores_lear
 def test_scores_that_shift_together_need_to_move_less(init: str, frozen: bool, rate: float) -> None:
     method = L0(LearnedParameters.model_validate({"score_init": init}))
     assert method.default_score_learning_rate(60, frozen=frozen) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("training", "rate"), [({"start_from": "model"}, 0.2), ({}, 0.08)])
+def test_and_only_where_they_shift(training: dict[str, object], rate: float) -> None:
+    """Of the given model they are pushed by the controller, as far as ever."""
+    training = {"max_steps": 200, "dense_baseline": True, **training}
+    spec = short_spec("l0", training=training, pruning={"freeze_weights": True})
+    assert spec.resolved(64, 32).training.score_learning_rate == pytest.approx(rate)
 
 
 def test_the_penalty_s_momentum_does_not_shut_them_again() -> None:
