@@ -26,6 +26,7 @@ _SLOW = {
 #: Masks alone hardly learn a task in fewer: 60 steps of pairs at 10 % density end at 0.57 with `movement`, at 0.53 with
 #: `l0` and at 0.58 with `soft_movement`; 150 at 3 % at 0.59, 0.44 and 0.61 (dense: 0.59 and 0.73).
 _FROZEN_NEED_STEPS = 200
+_FROZEN_LEARN_FROM = 0.1
 
 #: Of 24 steps of pairs of sentences nothing is left at 10 % density, of 60 most.
 _FEWEST = 60
@@ -87,8 +88,10 @@ def advice_for(spec: PruningSpec, steps: int) -> Iterator[str]:
             f"{steps:,} steps masks alone hardly learn a task. To keep those of the given model, which several tasks "
             "can share, say training.start_from 'model'."
         )
-    if spec.pruning.freeze_weights and 0 < steps < _FROZEN_NEED_STEPS and little:
-        faster = "use 'movement', whose masks learn faster, " if spec.method == "l0" else ""
+    # Of a model that knows its task a tenth is enough for masks that learn fast.
+    hard = spec.starts_from(steps) == "model" or spec.method == "l0" or spec.final_density < _FROZEN_LEARN_FROM
+    if spec.pruning.freeze_weights and 0 < steps < _FROZEN_NEED_STEPS and little and hard:
+        faster = "use 'movement' or 'soft_movement', whose masks learn faster, " if spec.method == "l0" else ""
         yield (
             f"With pruning.freeze_weights a density of {density} often takes {_FROZEN_NEED_STEPS} steps or more: after "
             f"{steps:,} the model may answer everything alike. Let the weights train, "
