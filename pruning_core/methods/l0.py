@@ -45,7 +45,7 @@ class L0(PenalisedScores):
 
     Where λ follows the task's pull, it does not meet the schedule. What it would have to push down for that, all scores
     alike, is the same as a shift: the model computes with the v highest, and all scores shift until the lowest of
-    these is where gates began, nearly open. When the window ends gates are 0 or 1, so that what is shipped are the
+    these is at `_OPEN`, nearly open. When the window ends gates are 0 or 1, so that what is shipped are the
     weights that were frozen, and scores learn straight through them. Pairs of sentences, 60 steps, 10 % density, two
     seeds: 0.53 and 0.46, pushed 0.44 and one class; dense 0.59 and 0.63.
     """
